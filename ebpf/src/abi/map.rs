@@ -1,0 +1,48 @@
+//! The maps by name: what is pinned under `maps/` of an instance.
+
+/// [`super::meta::Meta`], array of one.
+pub const META: &str = "META";
+/// [`super::config::Config`], array of one, mmapable.
+pub const CONFIG: &str = "CONFIG";
+/// [`super::interface::Interface`] by interface index, hash.
+pub const INTERFACES: &str = "INTERFACES";
+/// [`super::session::Session`] by [`super::session::SessionKey`], LRU hash.
+pub const SESSIONS: &str = "SESSIONS";
+/// Like [`SESSIONS`], before the first reply.
+pub const HALF_OPEN: &str = "HALF_OPEN";
+/// [`super::denied::Denied`] by [`super::session::SessionKey`], LRU hash.
+pub const DENIED: &str = "DENIED";
+/// [`super::policy::PolicyHeader`] by slot, array of arrays.
+pub const POLICY: &str = "POLICY";
+/// [`super::policy::RuleEntry`] by slot and position, array of arrays.
+pub const RULES: &str = "RULES";
+/// [`super::policy::TextChunk`] by slot and position, array of arrays.
+pub const POLICY_TEXT: &str = "POLICY_TEXT";
+/// [`super::rule::RuleName`] by rule id, hash.
+pub const RULE_NAMES: &str = "RULE_NAMES";
+/// [`super::rule::RuleHits`] by rule id, per-CPU array.
+pub const RULE_HITS: &str = "RULE_HITS";
+/// [`super::stats::Counter`] by [`super::stats::index`], per-CPU array.
+pub const STATS: &str = "STATS";
+/// [`super::stats::EventStats`], per-CPU array of one.
+pub const EVENT_STATS: &str = "EVENT_STATS";
+/// [`super::event::Event`], ring buffer.
+pub const EVENTS: &str = "EVENTS";
+
+/// Every map, in the order they are pinned.
+pub const ALL: [&str; 14] = [
+    META,
+    CONFIG,
+    INTERFACES,
+    SESSIONS,
+    HALF_OPEN,
+    DENIED,
+    POLICY,
+    RULES,
+    POLICY_TEXT,
+    RULE_NAMES,
+    RULE_HITS,
+    STATS,
+    EVENT_STATS,
+    EVENTS,
+];

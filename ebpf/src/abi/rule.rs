@@ -1,0 +1,73 @@
+//! Rule ids, RULE_NAMES and RULE_HITS.
+//!
+//! A rule's id belongs to its name: it stays the same through all generations in which a rule of that name exists, so
+//! hit counts and the rule of a session keep their meaning when the policy changes.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// No rule: the packet was decided before any was looked at.
+pub const NONE: u32 = 0;
+/// `default in`.
+pub const DEFAULT_IN: u32 = 1;
+/// `default out`.
+pub const DEFAULT_OUT: u32 = 2;
+/// `builtin arp`.
+pub const ARP: u32 = 3;
+/// `builtin nd`.
+pub const ND: u32 = 4;
+/// `builtin mld`.
+pub const MLD: u32 = 5;
+/// `builtin dhcp`.
+pub const DHCP: u32 = 6;
+/// `builtin icmp-errors`.
+pub const ICMP_ERRORS: u32 = 7;
+/// `builtin failsafe`.
+pub const FAILSAFE: u32 = 8;
+/// `builtin link-control`.
+pub const LINK_CONTROL: u32 = 9;
+/// The lowest id of a rule of the policy.
+pub const FIRST: u32 = 64;
+/// One more than the highest id of a rule: entries in RULE_HITS.
+pub const LIMIT: u32 = 4096;
+
+/// Names of the ids below [`FIRST`], by id.
+pub const RESERVED_NAMES: [&str; 10] = [
+    "none",
+    "default-in",
+    "default-out",
+    "arp",
+    "nd",
+    "mld",
+    "dhcp",
+    "icmp-errors",
+    "failsafe",
+    "link-control",
+];
+
+/// Bytes of a rule's name; names are at most one shorter.
+pub const NAME_LEN: usize = 64;
+
+/// A value of RULE_NAMES (hash, key: `u32` rule id, [`FIRST`] and up). Written by `policy apply` before the generation
+/// that first uses it becomes active, removed by a later apply once no kept generation has the rule. Only user space
+/// reads it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct RuleName {
+    /// ASCII, padded with zeros.
+    pub name: [u8; NAME_LEN],
+}
+
+/// A value of RULE_HITS (per-CPU array, index: rule id). Written by the programs, each CPU its own copy; set to zero by
+/// user space when an id is given to another name.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct RuleHits {
+    /// Sessions (and packets that make none) judged by the rule.
+    pub sessions: u64,
+    /// Packets whose verdict came from the rule.
+    pub packets: u64,
+    /// Bytes of those packets, with the Ethernet header.
+    pub bytes: u64,
+    /// The latest of those packets: nanoseconds of `CLOCK_MONOTONIC`, 0 for never.
+    pub last_hit_ns: u64,
+}

@@ -1,0 +1,131 @@
+//! SESSIONS and HALF_OPEN.
+//!
+//! Both are LRU hashes from [`SessionKey`] to [`Session`]. A session lives in HALF_OPEN until the first packet of the
+//! other direction, then in SESSIONS; so no flood of unanswered packets can evict a session that is in use. Written by
+//! the programs; user space reads, and deletes. When full, the least recently used entry goes.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
+
+/// Entries of SESSIONS: an LRU hash evicts before it is full (75,008 of 100,000 stayed), and 100,000 are promised.
+pub const MAX_SESSIONS: usize = 131_072;
+/// Entries of HALF_OPEN.
+pub const MAX_HALF_OPEN: usize = 8_192;
+
+/// One session in both directions: the endpoint with the lower (address, port), compared as big-endian numbers, is
+/// always `lower`.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct SessionKey {
+    /// Address of the lower endpoint, IPv4 as v4-mapped.
+    pub lower_address: [u8; 16],
+    /// Address of the higher endpoint.
+    pub higher_address: [u8; 16],
+    /// Port of the lower endpoint, big-endian. ICMP and ICMPv6 echo: the identifier, for both. Other protocols: 0.
+    pub lower_port: [u8; 2],
+    /// Port of the higher endpoint, big-endian.
+    pub higher_port: [u8; 2],
+    /// The zone of the interface ([`super::interface::Interface::zone`]).
+    pub zone: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+/// The state every protocol has.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(TryFromBytes, IntoBytes, Immutable, KnownLayout)]
+pub enum SessionState {
+    /// No session.
+    #[default]
+    None = 0,
+    /// Packets in one direction only, or a TCP handshake under way.
+    New = 1,
+    /// Packets in both directions; TCP: the handshake is complete.
+    Established = 2,
+    /// TCP: a FIN was seen.
+    Closing = 3,
+    /// TCP: both FINs and their acknowledgements, or a reset.
+    Closed = 4,
+}
+
+/// The TCP sub-state, by nf_conntrack's names.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(TryFromBytes, IntoBytes, Immutable, KnownLayout)]
+pub enum TcpState {
+    /// Not TCP.
+    #[default]
+    None = 0,
+    /// The client's SYN was seen.
+    SynSent = 1,
+    /// The server's SYN+ACK was seen.
+    SynRecv = 2,
+    /// The handshake is complete.
+    Established = 3,
+    /// The client's FIN was seen.
+    FinWait = 4,
+    /// The server's FIN was seen.
+    CloseWait = 5,
+    /// Both FINs were seen.
+    LastAck = 6,
+    /// The last FIN was acknowledged.
+    TimeWait = 7,
+    /// A reset was seen.
+    Close = 8,
+}
+
+/// [`Session::flags`]: the client is the lower endpoint of the key.
+pub const FLAG_CLIENT_IS_LOWER: u8 = 1 << 0;
+/// [`Session::flags`]: the first packet went from the protected side (direction `out`).
+pub const FLAG_OUT: u8 = 1 << 1;
+/// [`Session::flags`]: the verdict is deny.
+pub const FLAG_DENIED: u8 = 1 << 2;
+/// [`Session::flags`]: picked up in mid-stream.
+pub const FLAG_PICKED_UP: u8 = 1 << 3;
+/// [`Session::flags`]: the rule has the attribute `log`.
+pub const FLAG_LOG: u8 = 1 << 4;
+
+/// Packets and bytes of one direction, added to atomically.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Traffic {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes with the Ethernet header, as the interface counts them.
+    pub bytes: u64,
+}
+
+/// A session: one cache line.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, TryFromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Session {
+    /// From the client, which sent the first packet.
+    pub to_server: Traffic,
+    /// To the client.
+    pub to_client: Traffic,
+    /// When it was created: nanoseconds of `CLOCK_MONOTONIC`.
+    pub created_ns: u64,
+    /// When the last allowed (or observed) packet was seen: ticks.
+    pub last_seen_tick: u32,
+    /// The idle time after which it is as good as absent: ticks.
+    pub timeout_ticks: u32,
+    /// The rule that decided it ([`super::rule`]).
+    pub rule: u32,
+    /// The policy generation it was judged in.
+    pub generation: u32,
+    /// The interface of its first packet.
+    pub ifindex: u32,
+    /// State.
+    pub state: SessionState,
+    /// TCP sub-state.
+    pub tcp_state: TcpState,
+    /// `FLAG_*`.
+    pub flags: u8,
+    /// FINs seen: bit 0 the client's, bit 1 the server's.
+    pub fins: u8,
+}
+
+const _: () = assert!(size_of::<SessionKey>() == 40);
+const _: () = assert!(size_of::<Session>() == 64);
