@@ -7,3 +7,5 @@
 #![no_std]
 
 pub mod abi;
+pub mod packet;
+pub mod session;

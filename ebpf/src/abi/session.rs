@@ -20,7 +20,8 @@ pub struct SessionKey {
     pub lower_address: [u8; 16],
     /// Address of the higher endpoint.
     pub higher_address: [u8; 16],
-    /// Port of the lower endpoint, big-endian. ICMP and ICMPv6 echo: the identifier, for both. Other protocols: 0.
+    /// Port of the lower endpoint, big-endian. ICMP and ICMPv6 echo: the identifier for the client, type and code of the
+    /// request (0x0800, 0x8000) for the server. Protocols without ports: 0.
     pub lower_port: [u8; 2],
     /// Port of the higher endpoint, big-endian.
     pub higher_port: [u8; 2],

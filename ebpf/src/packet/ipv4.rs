@@ -1,0 +1,99 @@
+//! IPv4 (RFC 791).
+
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use super::{Fragment, Frame, Packet, mapped, transport};
+use crate::abi::reason::Reason;
+
+const MORE_FRAGMENTS: u16 = 0x2000;
+const FRAGMENT_OFFSET: u16 = 0x1fff;
+
+const OPTION_END: u8 = 0;
+const OPTION_NOP: u8 = 1;
+const OPTION_LSRR: u8 = 131;
+const OPTION_SSRR: u8 = 137;
+/// Most bytes of options: IHL 15 less the fixed header.
+const MAX_OPTIONS: usize = 40;
+
+#[repr(C, packed)]
+#[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
+pub(super) struct Header {
+    pub(super) version_ihl: u8,
+    tos: u8,
+    total_length: u16,
+    id: u16,
+    fragment: u16,
+    pub(super) ttl: u8,
+    pub(super) protocol: u8,
+    checksum: u16,
+    pub(super) source: [u8; 4],
+    pub(super) destination: [u8; 4],
+}
+
+impl Header {
+    #[inline(always)]
+    pub(super) const fn fragment(&self) -> Fragment {
+        let field = u16::from_be(self.fragment);
+        match (field & FRAGMENT_OFFSET, field & MORE_FRAGMENTS) {
+            (0, 0) => Fragment::Whole,
+            (0, _) => Fragment::First,
+            _ => Fragment::Later,
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut Packet) -> Result<(), Reason> {
+    let header: Header = frame.read(network).ok_or(Reason::Ipv4Short)?;
+    if header.version_ihl >> 4 != 4 {
+        return Err(Reason::Ipv4Version);
+    }
+    packet.source = mapped(header.source);
+    packet.destination = mapped(header.destination);
+    packet.protocol = header.protocol;
+    packet.hop_limit = header.ttl;
+
+    let header_length = (header.version_ihl & 15) as usize * 4;
+    if header_length < 20 {
+        return Err(Reason::Ipv4HeaderLength);
+    }
+    let mut total = u16::from_be(header.total_length) as usize;
+    let available = frame.length().wrapping_sub(network);
+    if total == 0 && frame.is_gso() {
+        total = available;
+    }
+    if total < header_length || total > available {
+        return Err(Reason::Ipv4TotalLength);
+    }
+    if header_length > 20 {
+        check_options(frame, network + 20, header_length - 20)?;
+    }
+    packet.fragment = header.fragment();
+    transport::parse(frame, network + header_length, total - header_length, packet)
+}
+
+/// Source routing is refused and lengths must add up (RFC 791 section 3.1, RFC 7126 sections 4.3 and 4.4).
+#[inline(always)]
+fn check_options<F: Frame + ?Sized>(frame: &F, start: usize, length: usize) -> Result<(), Reason> {
+    let mut at = 0;
+    // Each turn passes one option, of at least one byte.
+    for _ in 0..MAX_OPTIONS {
+        if at >= length || at >= MAX_OPTIONS {
+            break;
+        }
+        let [kind]: [u8; 1] = frame.read(start + at).ok_or(Reason::Ipv4Short)?;
+        match kind {
+            OPTION_END => break,
+            OPTION_NOP => at += 1,
+            OPTION_LSRR | OPTION_SSRR => return Err(Reason::Ipv4SourceRoute),
+            _ => {
+                let [size]: [u8; 1] = frame.read(start + at + 1).ok_or(Reason::Ipv4Short)?;
+                if size < 2 || at + size as usize > length {
+                    return Err(Reason::Ipv4Options);
+                }
+                at += size as usize;
+            }
+        }
+    }
+    Ok(())
+}

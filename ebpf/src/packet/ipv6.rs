@@ -1,0 +1,120 @@
+//! IPv6 and its extension headers (RFC 8200, RFC 7045).
+
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use super::{Fragment, Frame, Packet, transport};
+use crate::abi::reason::Reason;
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION_OPTIONS: u8 = 60;
+const MOBILITY: u8 = 135;
+const HIP: u8 = 139;
+const SHIM6: u8 = 140;
+
+/// Extension headers walked; a packet with more is denied.
+const MAX_EXTENSIONS: usize = 8;
+
+#[repr(C, packed)]
+#[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
+pub(super) struct Header {
+    version_class_flow: [u8; 4],
+    payload_length: u16,
+    next_header: u8,
+    hop_limit: u8,
+    pub(super) source: [u64; 2],
+    pub(super) destination: [u64; 2],
+}
+
+impl Header {
+    #[inline(always)]
+    pub(super) const fn next_header(&self) -> u8 {
+        self.next_header
+    }
+}
+
+/// Where the walk over the extension headers ended.
+pub(super) struct Upper {
+    /// Offset of the upper-layer header.
+    pub(super) offset: usize,
+    /// Its protocol number.
+    pub(super) protocol: u8,
+    /// From the fragment header.
+    pub(super) fragment: Fragment,
+}
+
+#[inline(always)]
+pub(super) fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut Packet) -> Result<(), Reason> {
+    let header: Header = frame.read(network).ok_or(Reason::Ipv6Short)?;
+    if header.version_class_flow[0] >> 4 != 6 {
+        return Err(Reason::Ipv6Version);
+    }
+    packet.ipv6 = 1;
+    packet.source = header.source;
+    packet.destination = header.destination;
+    packet.hop_limit = header.hop_limit;
+    packet.protocol = header.next_header;
+    if is_mapped(header.source) || is_mapped(header.destination) {
+        return Err(Reason::Ipv6MappedAddress);
+    }
+    let start = network + size_of::<Header>();
+    let available = frame.length().wrapping_sub(start);
+    let mut payload = u16::from_be(header.payload_length) as usize;
+    // Zero: a jumbogram, which only BIG TCP makes here (RFC 2675, kernel 5.19).
+    if payload == 0 && frame.is_gso() {
+        payload = available;
+    }
+    if payload > available {
+        return Err(Reason::Ipv6PayloadLength);
+    }
+    let upper = walk(frame, start, header.next_header)?;
+    packet.protocol = upper.protocol;
+    packet.fragment = upper.fragment;
+    let passed = upper.offset - start;
+    if passed > payload {
+        return Err(Reason::Ipv6ExtensionShort);
+    }
+    transport::parse(frame, upper.offset, payload - passed, packet)
+}
+
+/// Walks the extension headers. ESP, no-next-header and unknown protocols end the walk: they are judged by number.
+#[inline(always)]
+pub(super) fn walk<F: Frame + ?Sized>(frame: &F, start: usize, first: u8) -> Result<Upper, Reason> {
+    let mut upper = Upper { offset: start, protocol: first, fragment: Fragment::Whole };
+    for _ in 0..=MAX_EXTENSIONS {
+        match upper.protocol {
+            HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS | MOBILITY | HIP | SHIM6 => {}
+            _ => return Ok(upper),
+        }
+        let [next, length, third, fourth]: [u8; 4] = frame.read(upper.offset).ok_or(Reason::Ipv6ExtensionShort)?;
+        let size = match upper.protocol {
+            FRAGMENT => {
+                // The offset is the upper 13 bits, "more" the lowest (RFC 8200 section 4.5).
+                let field = u16::from_be_bytes([third, fourth]);
+                upper.fragment = match (field >> 3, field & 1) {
+                    (0, 0) => Fragment::Whole,
+                    (0, _) => Fragment::First,
+                    _ => Fragment::Later,
+                };
+                8
+            }
+            // In units of 4 bytes less 2 (RFC 4302 section 2.2); all others in units of 8 less 1.
+            AUTHENTICATION => (length as usize + 2) * 4,
+            ROUTING if third == 0 => return Err(Reason::Ipv6RoutingType0),
+            _ => (length as usize + 1) * 8,
+        };
+        upper.protocol = next;
+        upper.offset += size;
+        if upper.fragment == Fragment::Later {
+            return Ok(upper);
+        }
+    }
+    Err(Reason::Ipv6ExtensionDepth)
+}
+
+#[inline(always)]
+fn is_mapped([high, low]: [u64; 2]) -> bool {
+    high == 0 && u64::from_be(low) >> 32 == 0xffff
+}

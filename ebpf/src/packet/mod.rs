@@ -1,0 +1,132 @@
+//! From a frame to a [`Packet`]: one parser for the TC programs and the host.
+//!
+//! It fails closed: what cannot be read to the transport header has a named [`Reason`] and is denied in enforce mode.
+//! One file a layer: [`ethernet`], [`ipv4`], [`ipv6`], [`transport`].
+
+pub mod ethernet;
+pub mod ipv4;
+pub mod ipv6;
+pub mod transport;
+
+use zerocopy::FromBytes;
+
+use crate::abi::reason::Reason;
+
+/// IP protocol numbers (IANA).
+pub mod protocol {
+    /// ICMP.
+    pub const ICMP: u8 = 1;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// ICMPv6.
+    pub const ICMPV6: u8 = 58;
+    /// SCTP.
+    pub const SCTP: u8 = 132;
+}
+
+/// Read access to a frame that starts with its Ethernet header.
+pub trait Frame {
+    /// A copy of the bytes at `offset`; `None` where they cannot be read.
+    fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T>;
+    /// The frame's length in bytes, also of what cannot be read.
+    fn length(&self) -> usize;
+    /// Whether it stands for several packets on the wire, so that its IP length may be 0 (BIG TCP, kernel 5.19).
+    fn is_gso(&self) -> bool;
+}
+
+impl Frame for [u8] {
+    fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T> {
+        T::read_from_prefix(self.get(offset..)?).ok().map(|(value, _)| value)
+    }
+    fn length(&self) -> usize {
+        self.len()
+    }
+    fn is_gso(&self) -> bool {
+        false
+    }
+}
+
+/// Which fragment of its datagram a packet is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fragment {
+    /// Not fragmented (an IPv6 atomic fragment, RFC 6946, counts as such).
+    #[default]
+    Whole,
+    /// The first, with the transport header.
+    First,
+    /// Another one; it has no ports.
+    Later,
+}
+
+/// What the headers of an IP packet say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C, align(8))]
+pub struct Packet {
+    /// Source address in the order of the wire, IPv4 as v4-mapped.
+    pub source: [u64; 2],
+    /// Destination address.
+    pub destination: [u64; 2],
+    /// Offset of the transport header in the frame.
+    pub transport: u16,
+    /// Source port, big-endian. An echo has its identifier on the asking side and the request's type on the other, so
+    /// that two hosts may ask each other with one identifier.
+    pub source_port: [u8; 2],
+    /// Destination port, big-endian.
+    pub destination_port: [u8; 2],
+    /// IP protocol number of the transport header.
+    pub protocol: u8,
+    /// IPv4 TTL or IPv6 hop limit.
+    pub hop_limit: u8,
+    /// ICMP or ICMPv6 type.
+    pub icmp_type: u8,
+    /// ICMP or ICMPv6 code.
+    pub icmp_code: u8,
+    /// Byte 13 of the TCP header ([`transport::tcp_flag`]).
+    pub tcp_flags: u8,
+    /// Fragment.
+    pub fragment: Fragment,
+    /// 1 for IPv6, 0 for IPv4.
+    pub ipv6: u8,
+}
+
+/// What a frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An IP packet, described by the [`Packet`].
+    Ip,
+    /// ARP.
+    Arp,
+    /// To a link-local group address of IEEE 802.1Q table 8-1 (STP, LACP, LLDP, EAPOL); bridges never forward those.
+    LinkControl,
+    /// Anything else.
+    Other,
+}
+
+/// Parses a frame. On an error `packet` holds what was read before it.
+///
+/// # Errors
+/// Why the frame is malformed.
+#[inline(always)]
+pub fn parse<F: Frame + ?Sized>(frame: &F, packet: &mut Packet) -> Result<Kind, Reason> {
+    let (kind, network) = ethernet::parse(frame)?;
+    match kind {
+        ethernet::Payload::Ipv4 => ipv4::parse(frame, network, packet)?,
+        ethernet::Payload::Ipv6 => ipv6::parse(frame, network, packet)?,
+        ethernet::Payload::Arp => return Ok(Kind::Arp),
+        ethernet::Payload::LinkControl => return Ok(Kind::LinkControl),
+        ethernet::Payload::Other => return Ok(Kind::Other),
+    }
+    Ok(Kind::Ip)
+}
+
+/// An IPv4 address as v4-mapped (RFC 4291 section 2.5.5.2), in the order of the wire.
+#[inline(always)]
+pub const fn mapped(address: [u8; 4]) -> [u64; 2] {
+    let high = u32::from_ne_bytes([0, 0, 0xff, 0xff]) as u64;
+    let low = u32::from_ne_bytes(address) as u64;
+    let word = if cfg!(target_endian = "little") { high | low << 32 } else { high << 32 | low };
+    [0, word]
+}

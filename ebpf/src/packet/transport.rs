@@ -1,0 +1,243 @@
+//! TCP (RFC 9293), UDP (RFC 768), SCTP (RFC 9260), ICMP (RFC 792) and ICMPv6 (RFC 4443) headers.
+
+use super::{Fragment, Frame, Packet, ipv4, ipv6, mapped, protocol};
+use crate::abi::reason::Reason;
+
+/// Bits of [`Packet::tcp_flags`].
+pub mod tcp_flag {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise sequence numbers.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// Push.
+    pub const PSH: u8 = 0x08;
+    /// The acknowledgement number counts.
+    pub const ACK: u8 = 0x10;
+    /// The urgent pointer counts.
+    pub const URG: u8 = 0x20;
+}
+
+/// ICMP and ICMPv6 types.
+pub mod icmp_type {
+    /// ICMP echo reply.
+    pub const ECHO_REPLY: u8 = 0;
+    /// ICMP echo request.
+    pub const ECHO_REQUEST: u8 = 8;
+    /// ICMPv6 echo request.
+    pub const V6_ECHO_REQUEST: u8 = 128;
+    /// ICMPv6 echo reply.
+    pub const V6_ECHO_REPLY: u8 = 129;
+}
+
+/// Parses the `length` bytes of transport header and payload at `offset`.
+#[inline(always)]
+pub(super) fn parse<F: Frame + ?Sized>(
+    frame: &F,
+    offset: usize,
+    length: usize,
+    packet: &mut Packet,
+) -> Result<(), Reason> {
+    packet.transport = offset as u16;
+    if packet.fragment == Fragment::Later {
+        return Ok(());
+    }
+    match packet.protocol {
+        protocol::TCP => tcp(frame, offset, length, packet),
+        protocol::UDP => udp(frame, offset, length, packet),
+        protocol::SCTP if length >= 12 => ports(frame, offset, packet),
+        protocol::ICMP if packet.ipv6 == 0 && length >= 8 => icmp(frame, offset, packet),
+        protocol::ICMPV6 if packet.ipv6 == 1 && length >= 4 => icmp(frame, offset, packet),
+        protocol::SCTP => Err(short(packet)),
+        // ICMP over IPv6 and the reverse are other protocols, judged by number alone.
+        protocol::ICMP if packet.ipv6 == 0 => Err(short(packet)),
+        protocol::ICMPV6 if packet.ipv6 == 1 => Err(short(packet)),
+        _ => Ok(()),
+    }
+}
+
+#[inline(always)]
+fn short(packet: &Packet) -> Reason {
+    match packet.fragment {
+        Fragment::First => Reason::FragmentTiny,
+        _ => Reason::TransportShort,
+    }
+}
+
+#[inline(always)]
+fn ports<F: Frame + ?Sized>(frame: &F, offset: usize, packet: &mut Packet) -> Result<(), Reason> {
+    let [s0, s1, d0, d1]: [u8; 4] = frame.read(offset).ok_or(short(packet))?;
+    packet.source_port = [s0, s1];
+    packet.destination_port = [d0, d1];
+    Ok(())
+}
+
+#[inline(always)]
+fn tcp<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize, packet: &mut Packet) -> Result<(), Reason> {
+    if length < 20 {
+        return Err(short(packet));
+    }
+    ports(frame, offset, packet)?;
+    let [data_offset, flags]: [u8; 2] = frame.read(offset + 12).ok_or(short(packet))?;
+    packet.tcp_flags = flags;
+    let header_length = (data_offset >> 4) as usize * 4;
+    if header_length < 20 {
+        return Err(Reason::TcpDataOffset);
+    }
+    if header_length > length {
+        return Err(match packet.fragment {
+            Fragment::First => Reason::FragmentTiny,
+            _ => Reason::TcpDataOffset,
+        });
+    }
+    if !valid_flags(flags) {
+        return Err(Reason::TcpFlags);
+    }
+    Ok(())
+}
+
+/// The combinations that netfilter accepts (`tcp_valid_flags` in nf_conntrack_proto_tcp.c); PSH, ECE and CWR are free.
+#[inline(always)]
+const fn valid_flags(flags: u8) -> bool {
+    use tcp_flag::{ACK, FIN, RST, SYN, URG};
+    match flags & (FIN | SYN | RST | ACK | URG) {
+        SYN => true,
+        f if f == SYN | URG => true,
+        f if f == SYN | ACK => true,
+        RST => true,
+        f if f == RST | ACK => true,
+        f if f == FIN | ACK => true,
+        f if f == FIN | ACK | URG => true,
+        ACK => true,
+        f if f == ACK | URG => true,
+        _ => false,
+    }
+}
+
+#[inline(always)]
+fn udp<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize, packet: &mut Packet) -> Result<(), Reason> {
+    if length < 8 {
+        return Err(short(packet));
+    }
+    ports(frame, offset, packet)?;
+    let claimed = frame.read(offset + 4).map(u16::from_be_bytes).ok_or(short(packet))? as usize;
+    // Zero: a jumbogram or a GSO packet whose length is not filled in. A first fragment holds less than it claims.
+    let fits = claimed <= length || packet.fragment == Fragment::First;
+    if (claimed >= 8 && fits) || (claimed == 0 && frame.is_gso()) { Ok(()) } else { Err(Reason::UdpLength) }
+}
+
+#[inline(always)]
+fn icmp<F: Frame + ?Sized>(frame: &F, offset: usize, packet: &mut Packet) -> Result<(), Reason> {
+    let [kind, code]: [u8; 2] = frame.read(offset).ok_or(short(packet))?;
+    packet.icmp_type = kind;
+    packet.icmp_code = code;
+    if let Some(echo) = packet.echo() {
+        let id: [u8; 2] = frame.read(offset + 4).ok_or(short(packet))?;
+        let request = [if packet.ipv6 == 0 { icmp_type::ECHO_REQUEST } else { icmp_type::V6_ECHO_REQUEST }, 0];
+        (packet.source_port, packet.destination_port) = match echo {
+            Echo::Request => (id, request),
+            Echo::Reply => (request, id),
+        };
+    }
+    Ok(())
+}
+
+/// Which half of an echo a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Echo {
+    /// A request.
+    Request,
+    /// A reply.
+    Reply,
+}
+
+impl Packet {
+    /// Whether it is ICMP of its own IP version.
+    #[inline(always)]
+    pub const fn is_icmp(&self) -> bool {
+        (self.protocol == protocol::ICMP && self.ipv6 == 0) || (self.protocol == protocol::ICMPV6 && self.ipv6 == 1)
+    }
+
+    /// Which half of an echo it is, if any.
+    #[inline(always)]
+    pub const fn echo(&self) -> Option<Echo> {
+        if !self.is_icmp() {
+            return None;
+        }
+        match (self.ipv6, self.icmp_type) {
+            (0, icmp_type::ECHO_REQUEST) | (1, icmp_type::V6_ECHO_REQUEST) => Some(Echo::Request),
+            (0, icmp_type::ECHO_REPLY) | (1, icmp_type::V6_ECHO_REPLY) => Some(Echo::Reply),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an ICMP error, which quotes the packet it is about: destination unreachable, source quench, time
+    /// exceeded, parameter problem (RFC 792); types below 128 (RFC 4443 section 2.1).
+    #[inline(always)]
+    pub const fn is_icmp_error(&self) -> bool {
+        self.is_icmp()
+            && match self.ipv6 {
+                0 => matches!(self.icmp_type, 3 | 4 | 11 | 12),
+                _ => self.icmp_type < 128,
+            }
+    }
+
+    /// Neighbour discovery that no router has forwarded (RFC 4861 sections 4 and 6.1).
+    #[inline(always)]
+    pub const fn is_neighbour_discovery(&self) -> bool {
+        self.is_icmp()
+            && self.ipv6 == 1
+            && matches!(self.icmp_type, 133..=137)
+            && self.icmp_code == 0
+            && self.hop_limit == 255
+    }
+
+    /// Multicast listener discovery that no router has forwarded (RFC 2710 section 3, RFC 3810 section 5).
+    #[inline(always)]
+    pub const fn is_listener_discovery(&self) -> bool {
+        self.is_icmp() && self.ipv6 == 1 && matches!(self.icmp_type, 130 | 131 | 132 | 143) && self.hop_limit == 1
+    }
+}
+
+/// Parses the start of the packet that an ICMP error at `offset` quotes, into addresses, protocol and ports. The quote
+/// is cut short, so lengths are not checked; at least the first 8 bytes of the transport header are there (RFC 792).
+///
+/// `None` if it is not to be read, or quotes a later fragment.
+#[inline(always)]
+pub fn quoted<F: Frame + ?Sized>(frame: &F, offset: usize, ipv6: bool) -> Option<Packet> {
+    let mut inner = Packet::default();
+    let network = offset + 8;
+    let transport;
+    if ipv6 {
+        let header: ipv6::Header = frame.read(network)?;
+        inner.ipv6 = 1;
+        inner.source = header.source;
+        inner.destination = header.destination;
+        let upper = ipv6::walk(frame, network + size_of::<ipv6::Header>(), header.next_header()).ok()?;
+        inner.protocol = upper.protocol;
+        inner.fragment = upper.fragment;
+        transport = upper.offset;
+    } else {
+        let header: ipv4::Header = frame.read(network)?;
+        let header_length = (header.version_ihl & 15) as usize * 4;
+        if header.version_ihl >> 4 != 4 || header_length < 20 {
+            return None;
+        }
+        inner.source = mapped(header.source);
+        inner.destination = mapped(header.destination);
+        inner.protocol = header.protocol;
+        inner.fragment = header.fragment();
+        transport = network + header_length;
+    }
+    if inner.fragment == Fragment::Later {
+        return None;
+    }
+    match inner.protocol {
+        protocol::TCP | protocol::UDP | protocol::SCTP => ports(frame, transport, &mut inner).ok()?,
+        protocol::ICMP | protocol::ICMPV6 => icmp(frame, transport, &mut inner).ok()?,
+        _ => {}
+    }
+    // An error about an error is never sent (RFC 1122 section 3.2.2); only echoes have sessions.
+    if inner.is_icmp() && inner.echo().is_none() { None } else { Some(inner) }
+}

@@ -1,0 +1,102 @@
+//! The canonical key, in which both directions of a session meet.
+
+use zerocopy::transmute;
+
+use crate::{abi::session::SessionKey, packet::Packet};
+
+/// A packet's key, and whether its sender is the key's lower endpoint.
+///
+/// Endpoints compare by address, then by port, as big-endian numbers. When both are equal (an echo to oneself, or a
+/// TCP connection of a port to itself) the sender counts as lower.
+#[inline(always)]
+pub fn of(packet: &Packet, zone: u16) -> (SessionKey, bool) {
+    let source = (
+        u64::from_be(packet.source[0]),
+        u64::from_be(packet.source[1]),
+        u16::from_be_bytes(packet.source_port),
+    );
+    let destination = (
+        u64::from_be(packet.destination[0]),
+        u64::from_be(packet.destination[1]),
+        u16::from_be_bytes(packet.destination_port),
+    );
+    // Written out: the derived comparison of tuples costs the BPF target twice the instructions.
+    let sender_is_lower = if source.0 != destination.0 {
+        source.0 < destination.0
+    } else if source.1 != destination.1 {
+        source.1 < destination.1
+    } else {
+        source.2 <= destination.2
+    };
+    let key = if sender_is_lower {
+        SessionKey {
+            lower_address: transmute!(packet.source),
+            higher_address: transmute!(packet.destination),
+            lower_port: packet.source_port,
+            higher_port: packet.destination_port,
+            zone,
+            protocol: packet.protocol,
+            reserved: 0,
+        }
+    } else {
+        SessionKey {
+            lower_address: transmute!(packet.destination),
+            higher_address: transmute!(packet.source),
+            lower_port: packet.destination_port,
+            higher_port: packet.source_port,
+            zone,
+            protocol: packet.protocol,
+            reserved: 0,
+        }
+    };
+    (key, sender_is_lower)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{mapped, protocol};
+
+    fn packet(source: [u8; 4], source_port: u16, destination: [u8; 4], destination_port: u16) -> Packet {
+        Packet {
+            source: mapped(source),
+            destination: mapped(destination),
+            source_port: source_port.to_be_bytes(),
+            destination_port: destination_port.to_be_bytes(),
+            protocol: protocol::TCP,
+            ..Packet::default()
+        }
+    }
+
+    #[test]
+    fn both_directions_have_one_key_and_opposite_senders() {
+        let cases = [
+            ([10, 0, 0, 1], 40_000, [10, 0, 0, 2], 80),
+            ([10, 0, 0, 1], 80, [10, 0, 0, 1], 81),
+            ([10, 0, 1, 0], 1, [10, 0, 0, 255], 65_535),
+        ];
+        for (a, ap, b, bp) in cases {
+            let (there, there_lower) = of(&packet(a, ap, b, bp), 7);
+            let (back, back_lower) = of(&packet(b, bp, a, ap), 7);
+            assert_eq!(there, back);
+            assert_ne!(there_lower, back_lower);
+            assert_eq!(there.zone, 7);
+        }
+    }
+
+    #[test]
+    fn the_lower_address_is_lower_as_a_number() {
+        let (key, sender_is_lower) = of(&packet([10, 0, 0, 2], 9, [9, 255, 255, 255], 5), 0);
+        assert!(!sender_is_lower);
+        assert_eq!(key.lower_address[12..], [9, 255, 255, 255]);
+        assert_eq!(key.lower_port, 5u16.to_be_bytes());
+    }
+
+    #[test]
+    fn another_zone_or_protocol_is_another_key() {
+        let tcp = packet([1, 1, 1, 1], 1, [2, 2, 2, 2], 2);
+        let udp = Packet { protocol: protocol::UDP, ..tcp };
+        assert_ne!(of(&tcp, 0).0, of(&tcp, 1).0);
+        assert_ne!(of(&tcp, 0).0, of(&udp, 0).0);
+    }
+}
