@@ -8,4 +8,5 @@
 
 pub mod abi;
 pub mod packet;
+pub mod policy;
 pub mod session;
