@@ -31,18 +31,8 @@ pub const FIRST: u32 = 64;
 pub const LIMIT: u32 = 4096;
 
 /// Names of the ids below [`FIRST`], by id.
-pub const RESERVED_NAMES: [&str; 10] = [
-    "none",
-    "default-in",
-    "default-out",
-    "arp",
-    "nd",
-    "mld",
-    "dhcp",
-    "icmp-errors",
-    "failsafe",
-    "link-control",
-];
+pub const RESERVED_NAMES: [&str; 10] =
+    ["none", "default-in", "default-out", "arp", "nd", "mld", "dhcp", "icmp-errors", "failsafe", "link-control"];
 
 /// Bytes of a rule's name; names are at most one shorter.
 pub const NAME_LEN: usize = 64;
