@@ -84,11 +84,10 @@ impl Line<'_, '_> {
         };
         let Ok(address) = address.parse::<IpAddr>() else {
             let message = format!("{} is not an address", quote(word));
-            match word.split_once('%') {
-                Some(_) => {
-                    self.wrong_help(span.clone(), message, "no zone is allowed here", "name the interface by `iface`")
-                }
-                None => self.wrong(span.clone(), message, format!("expected {ADDRESS_OPTIONS}")),
+            if word.contains('%') {
+                self.wrong_help(span.clone(), message, "no zone is allowed here", "name the interface by `iface`");
+            } else {
+                self.wrong(span.clone(), message, format!("expected {ADDRESS_OPTIONS}"));
             }
             return None;
         };
