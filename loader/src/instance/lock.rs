@@ -25,8 +25,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Locks `directory`. `NotFound` if it is not there.
-    pub(crate) fn try_take(directory: &Path) -> io::Result<Option<Self>> {
+    fn try_take(directory: &Path) -> io::Result<Option<Self>> {
         let file = File::open(directory)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(locked) => {
@@ -40,12 +39,27 @@ impl Lock {
     }
 
     pub(crate) fn take(directory: &Path) -> Result<Self> {
+        Self::take_unless(directory, &mut || Ok(())).map_err(|e| {
+            e.unwrap_or_else(|| Error::file("lock", directory, &io::ErrorKind::NotFound.into()))
+        })
+    }
+
+    /// Waits for the lock as long as `check` lets it. `None` if the directory is gone.
+    pub(crate) fn take_unless(
+        directory: &Path,
+        check: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Self, Option<Error>> {
         let start = Instant::now();
         loop {
-            match Self::try_take(directory).map_err(|e| Error::file("lock", directory, &e))? {
-                Some(lock) => return Ok(lock),
-                None if start.elapsed() > PATIENCE => return Err(busy(directory)),
-                None => thread::sleep(PAUSE),
+            match Self::try_take(directory) {
+                Ok(Some(lock)) => return Ok(lock),
+                Ok(None) if start.elapsed() > PATIENCE => return Err(Some(busy(directory))),
+                Ok(None) => {
+                    check()?;
+                    thread::sleep(PAUSE);
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(None),
+                Err(e) => return Err(Some(Error::file("lock", directory, &e))),
             }
         }
     }

@@ -1,14 +1,14 @@
 //! An instance: the maps, programs and links pinned under one name, and typed access to them.
 
 mod counters;
-mod interfaces;
-mod kept;
 mod layout;
 mod lock;
 mod sessions;
 mod usage;
 
 pub(crate) mod bpffs;
+pub(crate) mod interfaces;
+pub(crate) mod kept;
 pub(crate) mod paths;
 
 use std::{cell::OnceCell, collections::BTreeMap, io, mem::offset_of};
@@ -162,10 +162,6 @@ impl Instance {
 
     pub(crate) fn map(&self, name: &str) -> Result<&Map> {
         self.maps.get(name).ok_or_else(|| Error::new(Code::Abi, format!("map {name} is missing")))
-    }
-
-    pub(crate) fn open_maps(&self) -> impl Iterator<Item = &Map> {
-        self.maps.values()
     }
 
     /// Every difference of the pinned maps from the built-in object's definitions, as one error: programs may only be

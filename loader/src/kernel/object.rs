@@ -7,7 +7,10 @@ use std::{
     sync::LazyLock,
 };
 
-use aya::{EbpfLoader, include_bytes_aligned, programs::SchedClassifier};
+use aya::{
+    EbpfLoader, include_bytes_aligned,
+    programs::{ProgramError, SchedClassifier},
+};
 use aya_obj::generated::{bpf_map_type, bpf_prog_type};
 use mseg_ebpf::abi::map;
 use sha2::{Digest, Sha256};
@@ -100,14 +103,29 @@ pub(crate) fn load(maps: &Path, programs: &Path) -> Result<()> {
             .program_mut(name)
             .ok_or_else(|| Error::failed(format!("the built-in BPF object has no program {name}")))?
             .try_into()
-            .map_err(|e: aya::programs::ProgramError| failed("load the BPF object", &e))?;
+            .map_err(|e: ProgramError| failed("load the BPF object", &e))?;
         program.load().map_err(|e| failed(&format!("load the program {name}"), &e))?;
         program.pin(programs.join(name)).map_err(|e| failed(&format!("pin the program {name}"), &e))?;
     }
     Ok(())
 }
 
+/// Lines of the verifier's log that are worth reading: the reason stands at its end.
+const LOG_LINES: usize = 12;
+
 fn load_error(what: &str, error: &(dyn std::error::Error + 'static)) -> Error {
+    if let Some(ProgramError::LoadError { io_error, verifier_log }) = error.downcast_ref::<ProgramError>() {
+        let log = verifier_log.to_string();
+        tracing::debug!("the verifier's log:\n{log}");
+        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+        if !lines.is_empty() {
+            let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n  ");
+            return Error::failed(format!(
+                "cannot {what}: the kernel's verifier refused it: {io_error}\n  {tail}"
+            ));
+        }
+    }
+    // Without a log EPERM means what it says.
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(inner) = cause {
         if let Some(system) = inner.downcast_ref::<std::io::Error>() {
@@ -124,8 +142,6 @@ fn load_error(what: &str, error: &(dyn std::error::Error + 'static)) -> Error {
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) fd: OwnedFd,
-    /// The kernel's id of it.
-    pub(crate) id: u32,
 }
 
 impl Program {
@@ -140,7 +156,7 @@ impl Program {
         if info.kind != bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS as u32 {
             return Err(not_ours());
         }
-        Ok(Self { fd, id: info.id })
+        Ok(Self { fd })
     }
 }
 

@@ -1,0 +1,397 @@
+//! Attaching: everything is prepared first, attaching comes last, and a failure undoes it all.
+
+use std::{io, path::PathBuf};
+
+use mseg_ebpf::abi::{
+    interface::{FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, HOOK_TCX, Interface, ROLE_WORKLOAD},
+    map,
+    meta::{ABI_VERSION, MAGIC, Meta, layout_hash},
+};
+
+use super::{
+    Hook, Midstream, Mode, Role,
+    hook::{self, program_name, sides},
+    hook_name, pins, preflight, role_name,
+    signals::Blocked,
+    target::{self, Target},
+    undo::Undo,
+};
+use crate::{
+    clock::monotonic_ns,
+    error::{Code, Error, Result},
+    generation,
+    instance::{
+        Access, Instance, Lock, Options, bpffs, interface_name, interfaces::name_field, paths::Paths,
+    },
+    kernel::{
+        clsact,
+        map::{ANY, Map},
+        object::{self, PROGRAMS, Program},
+    },
+    policy::Policy,
+};
+
+/// The default length of the grace period.
+pub const DEFAULT_GRACE_S: u32 = 60;
+
+/// What [`attach`] is to do.
+#[derive(Clone, Debug)]
+pub struct AttachOptions {
+    /// Which instance; made if it is not there.
+    pub instance: Options,
+    /// Names of interfaces in this network namespace.
+    pub interfaces: Vec<String>,
+    /// The policy to make active; `None`: as it is, at first the empty one.
+    pub policy: Option<Policy>,
+    /// `None`: as it is, at first observe.
+    pub mode: Option<Mode>,
+    /// Which side of the interfaces is protected.
+    pub role: Role,
+    /// How to attach.
+    pub hook: Hook,
+    /// `None`: as it is, at first grace.
+    pub midstream: Option<Midstream>,
+    /// Seconds of the grace period, which starts anew with every interface.
+    pub grace_s: u32,
+}
+
+/// What [`attach`] did.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// Whether the instance was made.
+    pub created: bool,
+    /// The interfaces, in the order they were named.
+    pub interfaces: Vec<AttachedInterface>,
+    /// The mode.
+    pub mode: Mode,
+    /// The active policy generation.
+    pub generation: u32,
+    /// Whether that generation is new.
+    pub policy_changed: bool,
+}
+
+/// One interface of [`Attached`].
+#[derive(Clone, Debug)]
+pub struct AttachedInterface {
+    /// Its index.
+    pub ifindex: u32,
+    /// Its record.
+    pub interface: Interface,
+    /// It was attached before, and was left as it is.
+    pub already: bool,
+}
+
+/// Attaches all the interfaces, or none.
+///
+/// # Errors
+/// Whatever is missing or in the way; everything is then as it was before.
+pub fn attach(options: &AttachOptions) -> Result<Attached> {
+    let paths = Paths::new(&options.instance)?;
+    preflight::rights()?;
+    let tcx = preflight::kernel(options.hook)?;
+    let targets = target::resolve(&options.interfaces)?;
+    if targets.is_empty() {
+        return Err(Error::new(Code::Usage, "no interface was named"));
+    }
+    let netns = target::netns()?;
+
+    let signals = Blocked::new()?;
+    let mut undo = Undo::default();
+    let lock = enter(&paths, &signals, &mut undo)?;
+    pins::refuse_strangers(&paths)?;
+    let created = !exists(&paths)?;
+    if created {
+        create(&paths, &mut undo)?;
+    }
+    let instance = Instance::open(&options.instance, Access::Write)?;
+    if !created {
+        instance.check_layout_strictly()?;
+        complete(&paths, &mut undo)?;
+    }
+
+    let mut work = Work { options, paths: &paths, instance: &instance, netns, tcx, undo, plan: Vec::new() };
+    for target in &targets {
+        work.plan_one(target)?;
+    }
+    let policy_changed = work.apply_settings(&lock, created)?;
+    for i in 0..work.plan.len() {
+        signals.check()?;
+        work.attach_one(i)?;
+    }
+    signals.check()?;
+    let Work { undo, plan, .. } = work;
+    let config = instance.config()?;
+    undo.keep();
+    Ok(Attached {
+        created,
+        interfaces: plan,
+        mode: Mode::from_value(config.mode),
+        generation: config.generation,
+        policy_changed,
+    })
+}
+
+/// Mounts bpffs if needed, makes the instance's directory and locks it.
+fn enter(paths: &Paths, signals: &Blocked, undo: &mut Undo) -> Result<Lock> {
+    if !bpffs::is_mounted(&paths.bpffs)? {
+        bpffs::do_mount(&paths.bpffs)?;
+        let path = paths.bpffs.clone();
+        undo.push(move || bpffs::unmount(&path));
+    }
+    paths.check_owner()?;
+    loop {
+        for directory in [&paths.root, &paths.instance] {
+            if pins::make(directory)? {
+                let directory = directory.clone();
+                undo.push(move || pins::remove_directory(&directory));
+            }
+        }
+        match Lock::take_unless(&paths.instance, &mut || signals.check()) {
+            Ok(lock) => return Ok(lock),
+            // A detach removed it between the two steps.
+            Err(None) => {}
+            Err(Some(error)) => return Err(error),
+        }
+    }
+}
+
+/// Whether the instance is complete as far as META. What an attach left that was killed is removed.
+fn exists(paths: &Paths) -> Result<bool> {
+    let path = paths.map(map::META);
+    match Map::open(map::META, &path, true) {
+        Ok(meta) => {
+            // Another layout is Instance::open's to refuse.
+            if meta.info().value_size as usize != size_of::<Meta>() || meta.info().key_size != 4 {
+                return Ok(true);
+            }
+            if meta.get::<u32, Meta>(&0)?.is_some_and(|meta| meta.magic != 0) {
+                return Ok(true);
+            }
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        // Nor is it ours to say what is wrong with a pin that is no map.
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => return Ok(true),
+        Err(e) => return Err(Error::file("open", &path, &e)),
+    }
+    if !pins::links(paths)?.is_empty() {
+        return Err(Error::failed(format!(
+            "{} is not complete: links are pinned, but there is no META",
+            paths.instance.display()
+        ))
+        .hint("mseg-loader detach --all"));
+    }
+    pins::remove_objects(paths)?;
+    Ok(false)
+}
+
+/// Makes the maps and programs of a new instance.
+fn create(paths: &Paths, undo: &mut Undo) -> Result<()> {
+    let all = paths.clone();
+    undo.push(move || pins::remove_objects(&all));
+    for directory in paths.directories() {
+        pins::make(directory)?;
+    }
+    object::load(&paths.maps, &paths.programs)?;
+    let meta = Map::open(map::META, &paths.map(map::META), false)
+        .map_err(|e| Error::file("open", &paths.map(map::META), &e))?;
+    let mut loader_version = [0; 20];
+    for (to, from) in loader_version.iter_mut().zip(env!("CARGO_PKG_VERSION").bytes()) {
+        *to = from;
+    }
+    meta.put(
+        &0u32,
+        &Meta {
+            magic: MAGIC,
+            abi_version: ABI_VERSION,
+            layout_hash: layout_hash(),
+            build_id: object::build_id(),
+            loader_version,
+            created_ns: monotonic_ns()?,
+        },
+        ANY,
+    )
+}
+
+/// Loads the programs again, onto the maps that are there, if one of their pins is missing.
+fn complete(paths: &Paths, undo: &mut Undo) -> Result<()> {
+    for directory in paths.directories() {
+        pins::make(directory)?;
+    }
+    let missing: Vec<PathBuf> =
+        PROGRAMS.iter().map(|name| paths.program(name)).filter(|path| !path.exists()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for name in PROGRAMS {
+        pins::remove_pin(&paths.program(name))?;
+    }
+    for path in missing {
+        undo.push(move || pins::remove_pin(&path));
+    }
+    object::load(&paths.maps, &paths.programs)
+}
+
+/// An attach under way.
+struct Work<'a> {
+    options: &'a AttachOptions,
+    paths: &'a Paths,
+    instance: &'a Instance,
+    netns: u64,
+    tcx: bool,
+    undo: Undo,
+    plan: Vec<AttachedInterface>,
+}
+
+impl Work<'_> {
+    fn name(&self) -> &str {
+        &self.options.instance.name
+    }
+
+    /// Decides what to do about one interface, and removes what is left of one that is gone.
+    fn plan_one(&mut self, target: &Target) -> Result<()> {
+        let known = self.instance.interfaces()?.into_iter().find(|(ifindex, _)| *ifindex == target.ifindex);
+        if let Some((ifindex, interface)) = known {
+            match hook::alive(self.paths, self.name(), ifindex, &interface, self.netns)? {
+                Some(false) => {
+                    hook::remove(self.paths, self.name(), ifindex, &interface)?;
+                    self.instance.remove_interface(ifindex)?;
+                }
+                alive if interface.netns == self.netns => {
+                    debug_assert_eq!(alive, Some(true));
+                    return self.plan_known(target, ifindex, interface);
+                }
+                Some(true) => return Err(other_netns(target, &interface)),
+                None if target::find_netns(interface.netns).is_some() => {
+                    return Err(other_netns(target, &interface));
+                }
+                // Its network namespace is gone, and the interface with it.
+                None => {
+                    self.instance.remove_interface(ifindex)?;
+                }
+            }
+        }
+        let zone = if self.options.role == Role::Workload { self.free_zone()? } else { 0 };
+        let handle = if self.tcx { 0 } else { clsact::choose_handle(target.ifindex, &target.name)? };
+        let interface = Interface {
+            name: name_field(&target.name),
+            netns: self.netns,
+            attached_ns: monotonic_ns()?,
+            handle,
+            priority: if self.tcx { 0 } else { clsact::PRIORITY },
+            zone,
+            role: self.options.role.value(),
+            hook: if self.tcx { HOOK_TCX } else { HOOK_CLSACT },
+            flags: if target.loopback { FLAG_INGRESS_ONLY } else { 0 },
+            reserved: [0; 5],
+        };
+        self.plan.push(AttachedInterface { ifindex: target.ifindex, interface, already: false });
+        Ok(())
+    }
+
+    /// An interface that is attached already keeps how it is attached.
+    fn plan_known(&mut self, target: &Target, ifindex: u32, mut interface: Interface) -> Result<()> {
+        let differs = |what: &str, is: &str| {
+            Error::failed(format!("{} is already attached with {what} {is}", target.name))
+                .hint(format!("mseg-loader detach {} first", target.name))
+        };
+        if interface.role != self.options.role.value() {
+            return Err(differs("role", role_name(interface.role)));
+        }
+        let wanted = match self.options.hook {
+            Hook::Auto => interface.hook,
+            Hook::Tcx => HOOK_TCX,
+            Hook::Clsact => HOOK_CLSACT,
+        };
+        if interface.hook != wanted {
+            return Err(differs("hook", hook_name(interface.hook)));
+        }
+        if interface_name(&interface) != target.name {
+            interface.name = name_field(&target.name);
+            self.instance.replace_interface(ifindex, &interface)?;
+        }
+        self.plan.push(AttachedInterface { ifindex, interface, already: true });
+        Ok(())
+    }
+
+    /// The lowest zone that neither the instance nor this plan uses.
+    fn free_zone(&self) -> Result<u16> {
+        let used: Vec<u16> = self
+            .instance
+            .interfaces()?
+            .iter()
+            .map(|(_, interface)| interface)
+            .chain(self.plan.iter().map(|planned| &planned.interface))
+            .filter(|interface| interface.role == ROLE_WORKLOAD)
+            .map(|interface| interface.zone)
+            .collect();
+        (1..=u16::MAX).find(|zone| !used.contains(zone)).ok_or_else(|| Error::failed("there is no free zone left"))
+    }
+
+    /// CONFIG and policy. Returns whether a new generation is active.
+    fn apply_settings(&mut self, lock: &Lock, created: bool) -> Result<bool> {
+        let before = self.instance.config()?;
+        // A new instance is removed as a whole.
+        let restore = |undo: &mut Undo, step: fn(&Instance, u64) -> Result<()>, value: u64| {
+            if !created {
+                let options = self.options.instance.clone();
+                undo.push(move || step(&Instance::open(&options, Access::Write)?, value));
+            }
+        };
+        if self.plan.iter().any(|planned| !planned.already) || created {
+            let until = monotonic_ns()?.saturating_add(u64::from(self.options.grace_s) * 1_000_000_000);
+            restore(&mut self.undo, Instance::set_grace_until, before.grace_until_ns);
+            self.instance.set_grace_until(until)?;
+        }
+        if let Some(midstream) = self.options.midstream {
+            restore(&mut self.undo, |i, v| i.set_midstream(v as u32), before.midstream.into());
+            self.instance.set_midstream(midstream.value())?;
+        }
+        let empty = Policy::default();
+        let policy = self.options.policy.as_ref().or((before.generation == 0).then_some(&empty));
+        let mut changed = false;
+        if let Some(policy) = policy {
+            restore(&mut self.undo, |i, v| i.set_generation(v as u32), before.generation.into());
+            changed = generation::apply_locked(self.instance, lock, policy)?.changed;
+        }
+        if let Some(mode) = self.options.mode {
+            restore(&mut self.undo, |i, v| i.set_mode(v as u32), before.mode.into());
+            self.instance.set_mode(mode.value())?;
+        }
+        Ok(changed)
+    }
+
+    /// Records an interface and attaches it: the programs look its zone up from the first packet on.
+    fn attach_one(&mut self, index: usize) -> Result<()> {
+        let AttachedInterface { ifindex, mut interface, already } = self.plan[index].clone();
+        if already {
+            return Ok(());
+        }
+        if interface.hook == HOOK_CLSACT && clsact::add_qdisc(ifindex)? {
+            interface.flags |= FLAG_MADE_QDISC;
+            self.undo.push(move || clsact::remove_empty_qdisc(ifindex).map(|_| ()));
+        }
+        self.instance.add_interface(ifindex, &interface)?;
+        let options = self.options.instance.clone();
+        self.undo.push(move || Instance::open(&options, Access::Write)?.remove_interface(ifindex).map(|_| ()));
+        let (paths, name) = (self.paths.clone(), self.name().to_owned());
+        // The qdisc is removed by the step before.
+        let bare = Interface { flags: interface.flags & !FLAG_MADE_QDISC, ..interface };
+        self.undo.push(move || hook::remove(&paths, &name, ifindex, &bare));
+        for side in sides(&interface) {
+            let path = self.paths.program(program_name(interface.role, *side));
+            let program = Program::open(&path).map_err(|e| Error::file("open", &path, &e))?;
+            hook::attach(self.paths, self.name(), &program, ifindex, &interface, *side)?;
+        }
+        self.plan[index].interface = interface;
+        Ok(())
+    }
+}
+
+fn other_netns(target: &Target, interface: &Interface) -> Error {
+    Error::failed(format!(
+        "an interface of index {} ({}) in another network namespace is attached to this instance already",
+        target.ifindex,
+        interface_name(interface)
+    ))
+    .hint("use another instance: --instance NAME")
+}
