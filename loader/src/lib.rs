@@ -10,3 +10,4 @@ pub mod generation;
 pub mod instance;
 pub mod kernel;
 pub mod policy;
+pub mod policy;

@@ -1,0 +1,80 @@
+//! Addresses and ports of a rule as the fewest prefixes and ranges.
+
+use std::collections::HashMap;
+
+use ipnet::IpNet;
+
+use crate::policy::{Address, Addresses, PortRange, Sets};
+
+/// The networks of one side; none of the list stands for any address.
+pub(super) type Networks = Vec<Option<IpNet>>;
+
+/// Resolves lists of addresses, each set at most once.
+pub(super) struct Resolver<'a> {
+    sets: Sets<'a>,
+    known: HashMap<&'a str, Vec<IpNet>>,
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(sets: Sets<'a>) -> Self {
+        Self { sets, known: HashMap::new() }
+    }
+
+    /// The fewest networks that hold the same addresses.
+    pub(super) fn networks(&mut self, addresses: &'a Addresses) -> Networks {
+        let list = match addresses {
+            Addresses::Any => return vec![None],
+            Addresses::List(list) => list,
+        };
+        let mut networks = Vec::new();
+        for address in list {
+            match address {
+                Address::Network(network) => networks.push(*network),
+                Address::Set(name) => {
+                    let sets = &self.sets;
+                    let known = self.known.entry(name).or_insert_with(|| {
+                        let mut members = Vec::new();
+                        sets.any_network(std::slice::from_ref(address), |network| {
+                            members.push(network);
+                            false
+                        });
+                        IpNet::aggregate(&members)
+                    });
+                    networks.extend_from_slice(known);
+                }
+            }
+        }
+        IpNet::aggregate(&networks).into_iter().map(Some).collect()
+    }
+}
+
+/// The fewest ranges that hold the same ports; none of the list stands for any port.
+pub(super) fn ranges(ports: &[PortRange]) -> Vec<Option<PortRange>> {
+    let mut sorted = ports.to_vec();
+    sorted.sort_unstable();
+    let mut merged: Vec<PortRange> = Vec::new();
+    for range in sorted {
+        match merged.last_mut() {
+            Some(last) if u32::from(range.first) <= u32::from(last.last) + 1 => last.last = last.last.max(range.last),
+            _ => merged.push(range),
+        }
+    }
+    match merged.as_slice() {
+        [] | [PortRange { first: 0, last: u16::MAX }] => vec![None],
+        ranges => ranges.iter().copied().map(Some).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_touch_are_one_range() {
+        let range = |first, last| PortRange { first, last };
+        assert_eq!(ranges(&[range(80, 80), range(90, 99), range(81, 89)]), [Some(range(80, 99))]);
+        assert_eq!(ranges(&[range(1, 10), range(2, 3), range(12, 12)]), [Some(range(1, 10)), Some(range(12, 12))]);
+        assert_eq!(ranges(&[range(0, 9), range(10, 65_535)]), [None]);
+        assert_eq!(ranges(&[]), [None]);
+    }
+}

@@ -1,0 +1,71 @@
+//! Tokens of one line.
+
+use std::ops::Range;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Word,
+    Comma,
+    Open,
+    Close,
+    Equals,
+    /// A character that has no place in a policy.
+    Bad,
+    /// The end of the line, or the comment that ends it.
+    End,
+}
+
+/// A token and the bytes of the text it stands in.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    pub(super) span: Range<usize>,
+}
+
+/// Reads the tokens of a line as they are asked for, so that a line of any length needs no memory.
+pub(super) struct Lexer<'a> {
+    text: &'a str,
+    position: usize,
+    end: usize,
+}
+
+impl<'a> Lexer<'a> {
+    pub(super) fn new(text: &'a str, line: Range<usize>) -> Self {
+        Self { text, position: line.start, end: line.end }
+    }
+
+    pub(super) fn text(&self, span: &Range<usize>) -> &'a str {
+        &self.text[span.clone()]
+    }
+
+    pub(super) fn next(&mut self) -> Token {
+        let bytes = self.text.as_bytes();
+        while self.position < self.end && matches!(bytes[self.position], b' ' | b'\t' | b'\r') {
+            self.position += 1;
+        }
+        let start = self.position;
+        let Some(first) = self.text[start..self.end].chars().next() else {
+            return Token { kind: Kind::End, span: start..start };
+        };
+        let (kind, length) = match first {
+            '#' => {
+                self.position = self.end;
+                return Token { kind: Kind::End, span: start..start };
+            }
+            ',' => (Kind::Comma, 1),
+            '{' => (Kind::Open, 1),
+            '}' => (Kind::Close, 1),
+            '=' => (Kind::Equals, 1),
+            _ => match bytes[start..self.end].iter().take_while(|byte| is_word(**byte)).count() {
+                0 => (Kind::Bad, first.len_utf8()),
+                length => (Kind::Word, length),
+            },
+        };
+        self.position += length;
+        Token { kind, span: start..start + length }
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b",{}=#".contains(&byte)
+}

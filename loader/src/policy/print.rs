@@ -1,0 +1,154 @@
+//! Canonical text: what is printed parses to the same model.
+
+use std::fmt::{self, Display, Formatter};
+
+use mseg_ebpf::abi::policy::timeout;
+
+use super::{
+    address::{Address, Addresses},
+    model::{
+        Action, Builtins, DEFAULT_PRIORITY, Define, Direction, Endpoint, Policy, PortRange, Rule, Selector, Timeouts,
+    },
+    words,
+};
+
+fn separated<T: Display>(f: &mut Formatter<'_>, list: &[T], separator: &str) -> fmt::Result {
+    for (index, item) in list.iter().enumerate() {
+        if index > 0 {
+            f.write_str(separator)?;
+        }
+        write!(f, "{item}")?;
+    }
+    Ok(())
+}
+
+impl Display for Action {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        })
+    }
+}
+
+impl Display for Direction {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::In => "in",
+            Self::Out => "out",
+            Self::Both => "both",
+        })
+    }
+}
+
+impl Display for PortRange {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+    }
+}
+
+impl Display for Addresses {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("any"),
+            Self::List(list) => separated(f, list, ","),
+        }
+    }
+}
+
+impl Display for Endpoint {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.addresses)?;
+        if !self.ports.is_empty() {
+            f.write_str(" port ")?;
+            separated(f, &self.ports, ",")?;
+        }
+        Ok(())
+    }
+}
+
+/// From the direction on.
+impl Display for Selector {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.direction, self.protocol.name())?;
+        if !(self.from.is_any() && self.to.is_any()) {
+            write!(f, " from {} to {}", self.from, self.to)?;
+        }
+        if let Some(icmp) = self.icmp {
+            match words::icmp_type_name(self.protocol, icmp.number) {
+                Some(name) => write!(f, " type {name}")?,
+                None => write!(f, " type {}", icmp.number)?,
+            }
+            if let Some(code) = icmp.code {
+                write!(f, " code {code}")?;
+            }
+        }
+        if let Some(interface) = &self.interface {
+            write!(f, " iface {interface}")?;
+        }
+        Ok(())
+    }
+}
+
+/// One line without its end, with the leading `rule`.
+impl Display for Rule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "rule {} {} {}", self.name, self.action, self.selector)?;
+        if self.priority != DEFAULT_PRIORITY {
+            write!(f, " priority {}", self.priority)?;
+        }
+        if self.log {
+            f.write_str(" log")?;
+        }
+        Ok(())
+    }
+}
+
+/// One line without its end.
+impl Display for Define {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "define {} = {{ ", self.name)?;
+        separated::<Address>(f, &self.members, ", ")?;
+        f.write_str(" }")
+    }
+}
+
+/// Seconds with the largest unit that needs no fraction.
+fn duration(seconds: u32) -> String {
+    for (unit, length) in words::DURATION_UNITS.iter().rev() {
+        if seconds.is_multiple_of(*length) && seconds > 0 {
+            return format!("{}{unit}", seconds / length);
+        }
+    }
+    format!("{seconds}s")
+}
+
+/// Both defaults, what differs from the built-in settings, then sets and rules.
+impl Display for Policy {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "default in {}", self.defaults.inbound)?;
+        writeln!(f, "default out {}", self.defaults.outbound)?;
+        for (name, on) in Builtins::NAMES.iter().zip(self.builtins.states()) {
+            if !on {
+                writeln!(f, "builtin {name} off")?;
+            }
+        }
+        if self.failsafe != Self::default_failsafe() {
+            for selector in &self.failsafe {
+                writeln!(f, "failsafe {selector}")?;
+            }
+        }
+        for (index, seconds) in self.timeouts.0.iter().enumerate() {
+            if *seconds != Timeouts::default().0[index] {
+                writeln!(f, "timeout {} {}", timeout::NAMES[index], duration(*seconds))?;
+            }
+        }
+        for define in &self.defines {
+            writeln!(f, "{define}")?;
+        }
+        for rule in &self.rules {
+            writeln!(f, "{rule}")?;
+        }
+        Ok(())
+    }
+}
