@@ -10,4 +10,3 @@ pub mod generation;
 pub mod instance;
 pub mod kernel;
 pub mod policy;
-pub mod policy;
