@@ -5,7 +5,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -209,7 +211,7 @@ impl Built {
     fn publish(&self, instance: &Instance, generation: u32, names: &BTreeMap<u32, String>) -> Result<()> {
         let directory = instance.paths().generation(generation);
         remove_pins(instance, generation)?;
-        fs::create_dir(&directory).map_err(|e| Error::file("make", &directory, &e))?;
+        DirBuilder::new().mode(0o700).create(&directory).map_err(|e| Error::file("make", &directory, &e))?;
         for (outer, map) in OUTER.into_iter().zip(&self.maps) {
             map.pin(&directory.join(outer))?;
         }

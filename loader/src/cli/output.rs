@@ -134,11 +134,11 @@ impl Output {
                 let what = if i.already_attached { "already attached" } else { "attached" };
                 let _ = writeln!(text, "{}: {what} ({})", i.interface.name, i.interface.text());
             }
-            let made = if d.created { "made" } else { "updated" };
-            let policy = if d.policy_changed { "new policy" } else { "policy unchanged" };
+            let made = if d.created { "made, " } else { "" };
+            let policy = if d.policy_changed { " (new)" } else { "" };
             let _ = writeln!(
                 text,
-                "instance {}: {made}, mode {}, generation {} ({policy})",
+                "instance {}: {made}mode {}, policy generation {}{policy}",
                 d.instance, d.mode, d.generation
             );
             text

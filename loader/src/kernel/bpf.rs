@@ -189,15 +189,24 @@ pub(crate) fn object_pin(fd: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What the descriptor stands for, by the name the kernel gave its inode.
+/// What the descriptor stands for, by the fields the kernel shows of it in /proc.
 pub(crate) fn object_kind(fd: BorrowedFd<'_>) -> io::Result<ObjectKind> {
-    let target = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
-    Ok(match target.as_os_str().as_bytes() {
-        b"anon_inode:bpf-map" => ObjectKind::Map,
-        b"anon_inode:bpf-prog" => ObjectKind::Program,
-        b"anon_inode:bpf_link" => ObjectKind::Link,
-        _ => ObjectKind::Other,
+    let text = fd_info(fd)?;
+    let has = |field: &str| text.lines().any(|line| line.starts_with(field));
+    Ok(if has("map_type:") {
+        ObjectKind::Map
+    } else if has("link_type:") {
+        // A link also has the program's tag and id.
+        ObjectKind::Link
+    } else if has("prog_type:") {
+        ObjectKind::Program
+    } else {
+        ObjectKind::Other
     })
+}
+
+fn fd_info(fd: BorrowedFd<'_>) -> io::Result<String> {
+    std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))
 }
 
 fn info<T: FromBytes + IntoBytes>(fd: BorrowedFd<'_>) -> io::Result<T> {
@@ -383,8 +392,7 @@ pub(crate) fn link_detach(link: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Bytes of kernel memory behind a map, as /proc accounts them.
 pub(crate) fn map_memory(fd: &impl AsFd) -> io::Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()))?;
-    Ok(text
+    Ok(fd_info(fd.as_fd())?
         .lines()
         .find_map(|line| line.strip_prefix("memlock:"))
         .and_then(|value| value.trim().parse().ok())
