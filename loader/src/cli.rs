@@ -174,8 +174,10 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     });
     if json {
         let rendered = error.render().to_string();
-        let message = rendered.lines().next().unwrap_or_default();
-        let message = message.strip_prefix("error: ").unwrap_or(message);
+        // The first paragraph; the usage that follows is not for programs.
+        let lines: Vec<&str> = rendered.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        let message = lines.join(" ");
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
         let hint = format!("see `{} --help`", command().get_name());
         output::report(&Error::new(Code::Usage, message).hint(hint), Format::Json);
     } else {

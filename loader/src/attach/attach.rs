@@ -10,6 +10,7 @@ use mseg_ebpf::abi::{
 
 use super::{
     Hook, Midstream, Mode, Role,
+    detach::recorded,
     hook::{self, program_name, sides},
     hook_name, pins, preflight, role_name,
     signals::Blocked,
@@ -99,7 +100,7 @@ pub fn attach(options: &AttachOptions) -> Result<Attached> {
     let mut undo = Undo::default();
     let lock = enter(&paths, &signals, &mut undo)?;
     pins::refuse_strangers(&paths)?;
-    let created = !exists(&paths)?;
+    let created = !exists(&paths, &options.instance)?;
     if created {
         create(&paths, &mut undo)?;
     }
@@ -156,7 +157,7 @@ fn enter(paths: &Paths, signals: &Blocked, undo: &mut Undo) -> Result<Lock> {
 }
 
 /// Whether the instance is complete as far as META. What an attach left that was killed is removed.
-fn exists(paths: &Paths) -> Result<bool> {
+fn exists(paths: &Paths, options: &Options) -> Result<bool> {
     let path = paths.map(map::META);
     match Map::open(map::META, &path, true) {
         Ok(meta) => {
@@ -173,12 +174,13 @@ fn exists(paths: &Paths) -> Result<bool> {
         Err(e) if e.kind() == io::ErrorKind::InvalidData => return Ok(true),
         Err(e) => return Err(Error::file("open", &path, &e)),
     }
-    if !pins::links(paths)?.is_empty() {
+    // META is written before the first attach.
+    if !pins::links(paths)?.is_empty() || !recorded(paths).is_empty() {
         return Err(Error::failed(format!(
-            "{} is not complete: links are pinned, but there is no META",
+            "{} is not complete: interfaces are attached, but there is no META",
             paths.instance.display()
         ))
-        .hint("mseg-loader detach --all"));
+        .hint(format!("mseg-loader detach --all {}", options.arguments()).trim_end().to_owned()));
     }
     pins::remove_objects(paths)?;
     Ok(false)

@@ -139,7 +139,7 @@ fn detach_all(options: &DetachOptions, paths: &Paths) -> Result<Detached> {
 }
 
 /// What INTERFACES says, as far as it can be read.
-fn recorded(paths: &Paths) -> Vec<(u32, Interface)> {
+pub(super) fn recorded(paths: &Paths) -> Vec<(u32, Interface)> {
     let mut found = Vec::new();
     if let Ok(map) = Map::open(map::INTERFACES, &paths.map(map::INTERFACES), true) {
         let read = map.for_each(&mut |ifindex: u32, interface: Interface| {

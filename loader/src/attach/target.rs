@@ -28,9 +28,9 @@ pub(super) fn resolve(names: &[String]) -> Result<Vec<Target>> {
         let loopback = match found.link_layer {
             LinkLayerType::Ether => false,
             LinkLayerType::Loopback => true,
-            other => {
+            _ => {
                 return Err(Error::failed(format!(
-                    "{name} is neither Ethernet nor loopback ({other:?}): its packets have no Ethernet header"
+                    "{name} is neither Ethernet nor loopback: its packets have no Ethernet header"
                 ))
                 .hint("attach to the Ethernet interface below it"));
             }

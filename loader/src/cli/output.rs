@@ -89,6 +89,18 @@ struct InterfaceDocument<'a> {
     zone: u16,
 }
 
+#[derive(Serialize)]
+struct ErrorDocument<'a> {
+    error: ErrorBody<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    code: &'static str,
+    message: &'a str,
+    hint: Option<&'a str>,
+}
+
 impl<'a> InterfaceDocument<'a> {
     fn new(ifindex: u32, interface: &'a Interface) -> Self {
         Self {
@@ -250,10 +262,15 @@ pub(super) fn report(error: &Error, format: Format) {
             format!("error: {}{hint}\n", error.message)
         }
         Format::Json | Format::Pretty => {
-            let object = serde_json::json!({
-                "error": { "code": error.code.name(), "message": error.message, "hint": error.hint }
-            });
-            format!("{object}\n")
+            let document = ErrorDocument {
+                error: ErrorBody {
+                    code: error.code.name(),
+                    message: &error.message,
+                    hint: error.hint.as_deref(),
+                },
+            };
+            // Strings always serialise.
+            serde_json::to_string(&document).unwrap_or_default() + "\n"
         }
     };
     // There is nowhere left to complain.
