@@ -58,8 +58,7 @@ pub fn apply_locked(instance: &Instance, _lock: &Lock, policy: &Policy) -> Resul
 
     let kept = kept(instance, active)?;
     let generation = next_generation(active, &kept);
-    let staying: Vec<u32> =
-        kept.iter().copied().filter(|g| g % POLICY_SLOTS != generation % POLICY_SLOTS).collect();
+    let staying: Vec<u32> = kept.iter().copied().filter(|g| g % POLICY_SLOTS != generation % POLICY_SLOTS).collect();
     let names = names_in_use(instance, &staying)?;
     let mut ids = RuleIds::from_names(names.clone());
     let compiled = compile::compile(policy, &mut ids)?;
@@ -134,7 +133,9 @@ fn remove_pins(instance: &Instance, generation: u32) -> Result<()> {
     for outer in OUTER {
         let path = directory.join(outer);
         match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(Error::file("remove", &path, &e)),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::file("remove", &path, &e));
+            }
             _ => {}
         }
     }
@@ -250,11 +251,8 @@ fn too_large(what: &str, is: usize, most: u32) -> Error {
 }
 
 fn unix_ns() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
-
 
 #[cfg(test)]
 mod tests {

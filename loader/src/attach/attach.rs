@@ -22,7 +22,7 @@ use crate::{
     error::{Code, Error, Result},
     generation,
     instance::{
-        Access, Instance, Lock, Options, bpffs, interface_name, interfaces::name_field, paths::Paths,
+        Access, Instance, Lock, Options, bpffs, instances, interface_name, interfaces::name_field, paths::Paths,
     },
     kernel::{
         clsact,
@@ -104,9 +104,8 @@ pub fn attach(options: &AttachOptions) -> Result<Attached> {
     if created {
         create(&paths, &mut undo)?;
     }
-    let instance = Instance::open(&options.instance, Access::Write)?;
+    let instance = Instance::open_checked(&options.instance, Access::Write, true)?;
     if !created {
-        instance.check_layout_strictly()?;
         complete(&paths, &mut undo)?;
     }
 
@@ -219,8 +218,7 @@ fn complete(paths: &Paths, undo: &mut Undo) -> Result<()> {
     for directory in paths.directories() {
         pins::make(directory)?;
     }
-    let missing: Vec<PathBuf> =
-        PROGRAMS.iter().map(|name| paths.program(name)).filter(|path| !path.exists()).collect();
+    let missing: Vec<PathBuf> = PROGRAMS.iter().map(|name| paths.program(name)).filter(|path| !path.exists()).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -270,6 +268,17 @@ impl Work<'_> {
                 None => {
                     self.instance.remove_interface(ifindex)?;
                 }
+            }
+        }
+        for side in hook::SIDES {
+            let pin = self.paths.link(target.ifindex, side);
+            if pin.exists() {
+                return Err(Error::failed(format!(
+                    "{} is in the way: {} is not recorded as attached",
+                    pin.display(),
+                    target.name
+                ))
+                .hint("find out what it is, and remove it; or mseg-loader detach --all"));
             }
         }
         let zone = if self.options.role == Role::Workload { self.free_zone()? } else { 0 };
@@ -362,15 +371,32 @@ impl Work<'_> {
         Ok(changed)
     }
 
+    fn another_instance_made_qdisc(&self, ifindex: u32) -> Result<bool> {
+        for instance in instances(&self.options.instance)? {
+            let made = |(i, record): &(u32, Interface)| {
+                *i == ifindex && record.netns == self.netns && record.flags & FLAG_MADE_QDISC != 0
+            };
+            if instance.name != self.options.instance.name && recorded(&Paths::new(&instance)?).iter().any(made) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Records an interface and attaches it: the programs look its zone up from the first packet on.
     fn attach_one(&mut self, index: usize) -> Result<()> {
         let AttachedInterface { ifindex, mut interface, already } = self.plan[index].clone();
         if already {
             return Ok(());
         }
-        if interface.hook == HOOK_CLSACT && clsact::add_qdisc(ifindex)? {
-            interface.flags |= FLAG_MADE_QDISC;
-            self.undo.push(move || clsact::remove_empty_qdisc(ifindex).map(|_| ()));
+        if interface.hook == HOOK_CLSACT {
+            if clsact::add_qdisc(ifindex)? {
+                interface.flags |= FLAG_MADE_QDISC;
+                self.undo.push(move || clsact::remove_empty_qdisc(ifindex).map(|_| ()));
+            } else if self.another_instance_made_qdisc(ifindex)? {
+                // The last of the instances to go removes it.
+                interface.flags |= FLAG_MADE_QDISC;
+            }
         }
         self.instance.add_interface(ifindex, &interface)?;
         let options = self.options.instance.clone();

@@ -1,6 +1,6 @@
 //! Detaching. `--all` must be able to clean up whatever state an instance is in.
 
-use std::{fs, io, ops::ControlFlow};
+use std::{fs, ops::ControlFlow};
 
 use mseg_ebpf::abi::{
     interface::{HOOK_CLSACT, Interface},
@@ -101,20 +101,8 @@ fn reachable(interface: &Interface, netns: u64) -> Result<()> {
 
 fn detach_all(options: &DetachOptions, paths: &Paths) -> Result<Detached> {
     paths.check_owner()?;
-    let lock = match fs::symlink_metadata(&paths.instance) {
-        Ok(_) => Lock::take(&paths.instance)?,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            return Err(Error::new(
-                Code::NotLoaded,
-                format!(
-                    "instance \"{}\" is not loaded under {}",
-                    options.instance.name,
-                    options.instance.bpffs.display()
-                ),
-            ));
-        }
-        Err(e) => return Err(Error::file("look at", &paths.instance, &e)),
-    };
+    let lock = Lock::take_unless(&paths.instance, &mut || Ok(()))
+        .map_err(|error| error.unwrap_or_else(|| not_loaded(&options.instance)))?;
     let netns = target::netns()?;
     let attached = recorded(paths);
     for (_, interface) in &attached {
@@ -136,6 +124,13 @@ fn detach_all(options: &DetachOptions, paths: &Paths) -> Result<Detached> {
     // Other instances may live there.
     let _ = fs::remove_dir(&paths.root);
     Ok(Detached { interfaces: attached, removed: true })
+}
+
+fn not_loaded(instance: &Options) -> Error {
+    Error::new(
+        Code::NotLoaded,
+        format!("instance \"{}\" is not loaded under {}", instance.name, instance.bpffs.display()),
+    )
 }
 
 /// What INTERFACES says, as far as it can be read.

@@ -2,9 +2,7 @@
 
 use std::{fs, io, path::Path};
 
-use mseg_ebpf::abi::interface::{
-    FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, Interface, ROLE_WORKLOAD,
-};
+use mseg_ebpf::abi::interface::{FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, Interface, ROLE_WORKLOAD};
 
 use crate::{
     error::{Error, Result},
@@ -99,10 +97,7 @@ pub(super) fn remove(paths: &Paths, instance: &str, ifindex: u32, interface: &In
             }
         }
         if interface.flags & FLAG_MADE_QDISC != 0 && !clsact::remove_empty_qdisc(ifindex)? {
-            tracing::info!(
-                "{}: the clsact qdisc stays, others have filters on it",
-                interface_name(interface)
-            );
+            tracing::info!("{}: the clsact qdisc stays, others have filters on it", interface_name(interface));
         }
     }
     Ok(())
@@ -132,8 +127,7 @@ fn own_filters(instance: &str, ifindex: u32, side: Side) -> Result<Vec<clsact::F
 
 /// Removes every clsact filter of the instance in this network namespace, also those that no record speaks of.
 pub(super) fn remove_stray_filters(instance: &str) -> Result<()> {
-    let with_qdisc =
-        clsact::interfaces_with_qdisc().map_err(|e| Error::system("list the queueing disciplines", &e))?;
+    let with_qdisc = clsact::interfaces_with_qdisc().map_err(|e| Error::system("list the queueing disciplines", &e))?;
     for ifindex in with_qdisc {
         for side in SIDES {
             for filter in own_filters(instance, ifindex, side)? {

@@ -40,13 +40,10 @@ pub(super) fn rights() -> Result<()> {
 pub(super) fn kernel(hook: Hook) -> Result<bool> {
     let name = uname().map_err(|e| Error::system("read the kernel version", &e.into()))?;
     let release = name.release().to_string_lossy();
-    let version = version(&release)
-        .ok_or_else(|| Error::failed(format!("cannot tell the kernel version from \"{release}\"")))?;
+    let version =
+        version(&release).ok_or_else(|| Error::failed(format!("cannot tell the kernel version from \"{release}\"")))?;
     if version < OLDEST {
-        return Err(Error::failed(format!(
-            "Linux {release} is too old: {}.{} or later is needed",
-            OLDEST.0, OLDEST.1
-        )));
+        return Err(Error::failed(format!("Linux {release} is too old: {}.{} or later is needed", OLDEST.0, OLDEST.1)));
     }
     let tcx = version >= TCX;
     if hook == Hook::Tcx && !tcx {

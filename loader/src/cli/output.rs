@@ -207,7 +207,8 @@ impl Output {
             let _ = writeln!(text, "mode        {}", d.mode);
             let _ = writeln!(text, "generation  {}", d.generation);
             let _ = writeln!(text, "build       {}", d.build_id);
-            let _ = writeln!(text, "made        {} by mseg-loader {} (ABI {})", d.created, d.loader_version, d.abi_version);
+            let _ =
+                writeln!(text, "made        {} by mseg-loader {} (ABI {})", d.created, d.loader_version, d.abi_version);
             if d.interfaces.is_empty() {
                 let _ = writeln!(text, "interfaces  none");
             }
@@ -263,11 +264,7 @@ pub(super) fn report(error: &Error, format: Format) {
         }
         Format::Json | Format::Pretty => {
             let document = ErrorDocument {
-                error: ErrorBody {
-                    code: error.code.name(),
-                    message: &error.message,
-                    hint: error.hint.as_deref(),
-                },
+                error: ErrorBody { code: error.code.name(), message: &error.message, hint: error.hint.as_deref() },
             };
             // Strings always serialise.
             serde_json::to_string(&document).unwrap_or_default() + "\n"

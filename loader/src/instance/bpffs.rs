@@ -21,8 +21,7 @@ pub(crate) fn is_mounted(path: &Path) -> Result<bool> {
 pub(crate) fn do_mount(path: &Path) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RELATIME;
     mount(Some("bpf"), path, Some("bpf"), flags, Some("mode=0700")).map_err(|e| {
-        Error::file("mount a BPF file system at", path, &e.into())
-            .hint(format!("mount -t bpf bpf {}", path.display()))
+        Error::file("mount a BPF file system at", path, &e.into()).hint(format!("mount -t bpf bpf {}", path.display()))
     })
 }
 

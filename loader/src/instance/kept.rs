@@ -53,14 +53,20 @@ impl Instance {
 
     /// The text of a generation, as it was applied; `None` if it is not kept.
     pub fn policy_text(&self, generation: u32) -> Result<Option<String>> {
-        let Some(header) = self.policy_header(generation)? else { return Ok(None) };
-        let Some(map) = self.inner(map::POLICY_TEXT, generation)? else { return Ok(None) };
+        let Some(header) = self.policy_header(generation)? else {
+            return Ok(None);
+        };
+        let Some(map) = self.inner(map::POLICY_TEXT, generation)? else {
+            return Ok(None);
+        };
         read_text(&map, header.text_bytes as usize).map(Some)
     }
 
     /// The compiled entries of a generation, in the order they are tried; none if it is not kept.
     pub fn rule_entries(&self, generation: u32) -> Result<Vec<RuleEntry>> {
-        let Some(header) = self.policy_header(generation)? else { return Ok(Vec::new()) };
+        let Some(header) = self.policy_header(generation)? else {
+            return Ok(Vec::new());
+        };
         match self.inner(map::RULES, generation)? {
             Some(map) => read_entries(&map, header.entries),
             None => Ok(Vec::new()),

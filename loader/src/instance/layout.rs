@@ -20,6 +20,9 @@ pub(super) fn differences<'a>(maps: impl Iterator<Item = &'a Map>, strict: bool)
 
 /// One error that lists them all.
 pub(super) fn error(paths: &Paths, problems: &[String]) -> Error {
-    Error::new(Code::Abi, format!("the maps in {} do not fit this version: {}", paths.maps.display(), problems.join("; ")))
-        .hint("run `mseg-loader detach --all` and attach again, with the mseg-loader of this version")
+    Error::new(
+        Code::Abi,
+        format!("the maps in {} do not fit this version: {}", paths.maps.display(), problems.join("; ")),
+    )
+    .hint("run `mseg-loader detach --all` and attach again, with the mseg-loader of this version")
 }

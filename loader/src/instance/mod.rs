@@ -19,14 +19,14 @@ use mseg_ebpf::abi::{
     meta::{ABI_VERSION, MAGIC, Meta, layout_hash},
 };
 
+use self::paths::Paths;
 pub use self::{
     interfaces::interface_name,
     lock::Lock,
-    paths::{DEFAULT_BPFFS, DEFAULT_NAME, Options},
+    paths::{DEFAULT_BPFFS, DEFAULT_NAME, Options, instances},
     sessions::Table,
     usage::MapUsage,
 };
-use self::paths::Paths;
 use crate::{
     error::{Code, Error, Result},
     kernel::{bpf, map::Map, mmap::ConfigMapping, ring::Ring},
@@ -59,6 +59,12 @@ impl Instance {
     /// [`Code::NotLoaded`] if there is no such instance, [`Code::Permission`] if the pins may not be opened,
     /// [`Code::Abi`] with every difference if the maps have another layout, [`Code::Usage`] if the name is not one.
     pub fn open(options: &Options, access: Access) -> Result<Self> {
+        Self::open_checked(options, access, false)
+    }
+
+    /// [`Instance::open`] for loading programs onto the maps: with `strict` they must be exactly as the built-in object
+    /// defines them.
+    pub(crate) fn open_checked(options: &Options, access: Access, strict: bool) -> Result<Self> {
         let paths = Paths::new(options)?;
         paths.check_owner()?;
         let read_only = access == Access::Read;
@@ -76,11 +82,13 @@ impl Instance {
                 Ok(map) => {
                     maps.insert(name, map);
                 }
-                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Err(open_error(&paths, name, &e)),
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(open_error(&paths, name, &e));
+                }
                 Err(e) => problems.push(format!("{name}: {e}")),
             }
         }
-        problems.extend(layout::differences(maps.values(), false)?);
+        problems.extend(layout::differences(maps.values(), strict)?);
         if !problems.is_empty() {
             return Err(layout::error(&paths, &problems));
         }
@@ -108,9 +116,7 @@ impl Instance {
 
     /// The switches as they are now.
     pub fn config(&self) -> Result<Config> {
-        self.map(map::CONFIG)?
-            .get(&0u32)?
-            .ok_or_else(|| Error::new(Code::Abi, "map CONFIG is empty"))
+        self.map(map::CONFIG)?.get(&0u32)?.ok_or_else(|| Error::new(Code::Abi, "map CONFIG is empty"))
     }
 
     /// Sets the mode: `MODE_OBSERVE` or `MODE_ENFORCE`.
@@ -163,13 +169,6 @@ impl Instance {
     pub(crate) fn map(&self, name: &str) -> Result<&Map> {
         self.maps.get(name).ok_or_else(|| Error::new(Code::Abi, format!("map {name} is missing")))
     }
-
-    /// Every difference of the pinned maps from the built-in object's definitions, as one error: programs may only be
-    /// loaded onto maps that are exactly alike.
-    pub(crate) fn check_layout_strictly(&self) -> Result<()> {
-        let problems = layout::differences(self.maps.values(), true)?;
-        if problems.is_empty() { Ok(()) } else { Err(layout::error(&self.paths, &problems)) }
-    }
 }
 
 fn not_loaded(options: &Options) -> Error {
@@ -177,11 +176,7 @@ fn not_loaded(options: &Options) -> Error {
         Code::NotLoaded,
         format!("instance \"{}\" is not loaded under {}", options.name, options.bpffs.display()),
     );
-    let elsewhere = if *options == Options::default() {
-        String::new()
-    } else {
-        format!(" {}", options.arguments())
-    };
+    let elsewhere = if *options == Options::default() { String::new() } else { format!(" {}", options.arguments()) };
     error.hint = Some(format!("mseg-loader attach IFACE{elsewhere}"));
     error
 }

@@ -137,6 +137,22 @@ impl Paths {
     }
 }
 
+/// The instances under the same mount point as `options`, by name; loaded or half removed.
+pub fn instances(options: &Options) -> Result<Vec<Options>> {
+    let root = Paths::new(options)?.root;
+    let entries = match fs::read_dir(&root) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(Error::file("read", &root, &e)),
+    };
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| check_name(name).is_ok())
+        .collect();
+    names.sort();
+    Ok(names.into_iter().map(|name| Options { name, ..options.clone() }).collect())
+}
+
 fn check_name(name: &str) -> Result<()> {
     let first = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     let valid = name.len() <= MAX_NAME
@@ -145,9 +161,8 @@ fn check_name(name: &str) -> Result<()> {
     if valid {
         return Ok(());
     }
-    Err(Error::new(Code::Usage, format!("\"{name}\" cannot be the name of an instance")).hint(format!(
-        "use lower-case letters, digits, - and _, at most {MAX_NAME}, and start with a letter or digit"
-    )))
+    Err(Error::new(Code::Usage, format!("\"{name}\" cannot be the name of an instance"))
+        .hint(format!("use lower-case letters, digits, - and _, at most {MAX_NAME}, and start with a letter or digit")))
 }
 
 #[cfg(test)]

@@ -45,10 +45,7 @@ impl Instance {
     }
 
     /// Walks DENIED, until `visit` breaks.
-    pub fn for_each_denied(
-        &self,
-        visit: &mut dyn FnMut(&SessionKey, &Denied) -> ControlFlow<()>,
-    ) -> Result<()> {
+    pub fn for_each_denied(&self, visit: &mut dyn FnMut(&SessionKey, &Denied) -> ControlFlow<()>) -> Result<()> {
         self.map(map::DENIED)?.for_each(&mut |key: SessionKey, denied: Denied| visit(&key, &denied))
     }
 

@@ -139,8 +139,7 @@ unsafe fn bpf(command: bpf_cmd, attribute: &[u8]) -> io::Result<(i64, [u8; MAX_A
     let mut buffer = [0u64; MAX_ATTRIBUTE / 8];
     buffer.as_mut_bytes()[..attribute.len()].copy_from_slice(attribute);
     // SAFETY: the attribute is valid for its length and aligned; the caller vouches for the pointers in it.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, buffer.as_mut_ptr(), attribute.len()) };
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command as libc::c_long, buffer.as_mut_ptr(), attribute.len()) };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -268,13 +267,8 @@ pub(crate) fn map_create(
 
 /// Reads one entry. `key` and `value` must be as long as the map says, which [`super::map::Map`] checks.
 pub(crate) fn map_lookup(fd: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<()> {
-    let attribute = Element {
-        map_fd: raw(fd),
-        reserved: 0,
-        key: address(key),
-        value: value.as_mut_ptr().addr() as u64,
-        flags: 0,
-    };
+    let attribute =
+        Element { map_fd: raw(fd), reserved: 0, key: address(key), value: value.as_mut_ptr().addr() as u64, flags: 0 };
     // SAFETY: the kernel reads the map's key size from `key` and writes its value size to `value`; both are that long.
     unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_ELEM, attribute.as_bytes()) }?;
     Ok(())
@@ -282,8 +276,7 @@ pub(crate) fn map_lookup(fd: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io
 
 /// Writes one entry. `key` and `value` must be as long as the map says.
 pub(crate) fn map_update(fd: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
-    let attribute =
-        Element { map_fd: raw(fd), reserved: 0, key: address(key), value: address(value), flags };
+    let attribute = Element { map_fd: raw(fd), reserved: 0, key: address(key), value: address(value), flags };
     // SAFETY: the kernel reads the map's key and value sizes; both slices are that long.
     unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, attribute.as_bytes()) }?;
     Ok(())
@@ -363,12 +356,7 @@ pub(crate) fn map_lookup_batch(
 }
 
 /// Attaches a program to an interface by a TCX link. The link lives as long as the descriptor or a pin of it.
-pub(crate) fn link_create(
-    program: BorrowedFd<'_>,
-    ifindex: u32,
-    attach_type: u32,
-    flags: u32,
-) -> io::Result<OwnedFd> {
+pub(crate) fn link_create(program: BorrowedFd<'_>, ifindex: u32, attach_type: u32, flags: u32) -> io::Result<OwnedFd> {
     let attribute = LinkCreate {
         prog_fd: raw(program),
         target_ifindex: ifindex,

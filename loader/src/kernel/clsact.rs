@@ -119,7 +119,9 @@ pub(crate) fn filters(ifindex: u32, side: Side) -> Result<Vec<Filter>> {
     let answers = match request(dump, NLM_F_DUMP) {
         Ok(answers) => answers,
         Err(e) if gone(&e) => Vec::new(),
-        Err(e) => return Err(Error::system(format_args!("list the filters of interface {ifindex}"), &e)),
+        Err(e) => {
+            return Err(Error::system(format_args!("list the filters of interface {ifindex}"), &e));
+        }
     };
     Ok(answers
         .into_iter()
@@ -177,9 +179,8 @@ fn free_handle(taken: &[Filter]) -> Option<u32> {
 pub(crate) fn choose_handle(ifindex: u32, interface: &str) -> Result<u32> {
     let mut taken = filters(ifindex, Side::Ingress)?;
     taken.extend(filters(ifindex, Side::Egress)?);
-    if let Some(other) = taken
-        .iter()
-        .find(|f| f.priority == PRIORITY && (f.kind != "bpf" || f.protocol != ALL_PROTOCOLS))
+    if let Some(other) =
+        taken.iter().find(|f| f.priority == PRIORITY && (f.kind != "bpf" || f.protocol != ALL_PROTOCOLS))
     {
         return Err(Error::failed(format!(
             "{interface}: a {} filter of another program holds priority {PRIORITY}, where mseg must be the first",
@@ -200,9 +201,9 @@ pub(crate) fn attach(program: &Program, ifindex: u32, side: Side, handle: u32, n
         TcOption::Bpf(TcFilterBpfOption::ProgName(name.to_owned())),
         TcOption::Bpf(TcFilterBpfOption::Flags(TcBpfFlags::DirectAction)),
     ]));
-    request(RouteNetlinkMessage::NewTrafficFilter(filter), NLM_F_CREATE | NLM_F_EXCL).map(|_| ()).map_err(|e| {
-        Error::system(format_args!("attach to {} of interface {ifindex} by clsact", side.name()), &e)
-    })
+    request(RouteNetlinkMessage::NewTrafficFilter(filter), NLM_F_CREATE | NLM_F_EXCL)
+        .map(|_| ())
+        .map_err(|e| Error::system(format_args!("attach to {} of interface {ifindex} by clsact", side.name()), &e))
 }
 
 /// Removes the filter of that handle; it may be gone already.

@@ -120,9 +120,7 @@ fn load_error(what: &str, error: &(dyn std::error::Error + 'static)) -> Error {
         let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
         if !lines.is_empty() {
             let tail = lines[lines.len().saturating_sub(LOG_LINES)..].join("\n  ");
-            return Error::failed(format!(
-                "cannot {what}: the kernel's verifier refused it: {io_error}\n  {tail}"
-            ));
+            return Error::failed(format!("cannot {what}: the kernel's verifier refused it: {io_error}\n  {tail}"));
         }
     }
     // Without a log EPERM means what it says.
@@ -174,12 +172,15 @@ mod tests {
 
     #[test]
     fn every_difference_of_a_pinned_map_is_listed() {
-        let expected =
-            Definition { kind: 9, key_size: 40, value_size: 64, max_entries: 1024, flags: 0, inner: None };
+        let expected = Definition { kind: 9, key_size: 40, value_size: 64, max_entries: 1024, flags: 0, inner: None };
         let pinned = MapInfo { kind: 1, key_size: 40, value_size: 48, max_entries: 512, ..MapInfo::default() };
         assert_eq!(
             expected.differences("SESSIONS", &pinned, true),
-            ["SESSIONS: type 1, expected 9", "SESSIONS: value size 48, expected 64", "SESSIONS: max entries 512, expected 1024"]
+            [
+                "SESSIONS: type 1, expected 9",
+                "SESSIONS: value size 48, expected 64",
+                "SESSIONS: max entries 512, expected 1024"
+            ]
         );
         assert_eq!(expected.differences("SESSIONS", &pinned, false).len(), 2);
     }
