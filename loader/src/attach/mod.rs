@@ -1,8 +1,9 @@
 //! Attaching interfaces to an instance, detaching them, and saying what is attached.
 
-mod attach;
+mod create;
 mod detach;
 mod hook;
+mod interfaces;
 mod pins;
 mod preflight;
 mod signals;
@@ -14,8 +15,8 @@ use clap::ValueEnum;
 use mseg_ebpf::abi::{config, interface};
 
 pub use self::{
-    attach::{AttachOptions, Attached, AttachedInterface, DEFAULT_GRACE_S, attach},
     detach::{DetachOptions, Detached, detach},
+    interfaces::{AttachOptions, Attached, AttachedInterface, DEFAULT_GRACE_S, attach},
     status::{InterfaceStatus, Status, status},
 };
 

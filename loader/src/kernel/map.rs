@@ -27,6 +27,9 @@ pub(crate) const ARRAY: u32 = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
 /// Bytes of keys and values read at a time, so that a table of any size is walked in bounded memory.
 const BATCH_BYTES: usize = 512 * 1024;
 
+/// What is called with the bytes of each key and value.
+type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 'a;
+
 /// An open map.
 #[derive(Debug)]
 pub(crate) struct Map {
@@ -256,7 +259,7 @@ impl Map {
         Ok(Some(count))
     }
 
-    fn batches(&self, visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>>) -> Result<()> {
+    fn batches(&self, visit: &mut Visit<'_>) -> Result<()> {
         let (key, value) = (self.info.key_size as usize, self.value_bytes()?);
         let whole = self.info.max_entries.max(1) as usize;
         let mut capacity = (BATCH_BYTES / (key + value)).clamp(1, whole);
