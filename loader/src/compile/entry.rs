@@ -1,7 +1,5 @@
 //! The map entries of a selector: one for each combination of its networks and port ranges.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use mseg_ebpf::abi::policy::{
     MATCH_DESTINATION, MATCH_DESTINATION_PORT, MATCH_ICMP_CODE, MATCH_ICMP_TYPE, MATCH_INTERFACE, MATCH_IPV4,
@@ -145,7 +143,7 @@ fn prefix(network: IpNet) -> Option<([u8; 16], [u8; 16])> {
         return None;
     }
     let mut mask = mapped(network.netmask());
-    if let IpAddr::V4(_) = network.addr() {
+    if network.addr().is_ipv4() {
         mask[..12].fill(0xff);
     }
     Some((mapped(network.network()), mask))

@@ -129,26 +129,24 @@ fn entries(policy: &Policy, ids: &[(u32, String)]) -> Result<Vec<RuleEntry>> {
     order.sort_by_key(|(rule, _)| (rule.priority, action(rule.action)));
     const _: () = assert!(ACTION_DENY < ACTION_ALLOW, "deny goes first");
 
-    let mut plan = Vec::with_capacity(order.len() + builtins.len());
-    for (id, selector) in &builtins {
-        plan.push((
-            rule::RESERVED_NAMES[*id as usize],
-            Expansion::new(selector, &mut resolver),
-            entry::empty(*id, ACTION_ALLOW, 0),
-        ));
-    }
-    for (rule, id) in order {
+    let built_in = builtins
+        .iter()
+        .map(|(id, selector)| (rule::RESERVED_NAMES[*id as usize], selector, entry::empty(*id, ACTION_ALLOW, 0)));
+    let written = order.into_iter().map(|(rule, id)| {
         let attributes = if rule.log { ATTRIBUTE_LOG } else { 0 };
-        let like = entry::empty(id, action(rule.action), attributes);
-        plan.push((&rule.name, Expansion::new(&rule.selector, &mut resolver), like));
+        (rule.name.as_str(), &rule.selector, entry::empty(id, action(rule.action), attributes))
+    });
+    let (mut entries, mut counts) = (Vec::new(), Vec::new());
+    for (name, selector, like) in built_in.chain(written) {
+        let expansion = Expansion::new(selector, &mut resolver);
+        let count = expansion.count();
+        counts.push((name, count));
+        // Beyond the limit, counting goes on, so that the largest rules can be named.
+        if count + entries.len() as u64 <= u64::from(MAX_RULE_ENTRIES) {
+            expansion.write(&like, &mut entries);
+        }
     }
-    let counts: Vec<(&str, u64)> = plan.iter().map(|(name, expansion, _)| (*name, expansion.count())).collect();
     refuse_too_many(counts)?;
-
-    let mut entries = Vec::new();
-    for (_, expansion, like) in &plan {
-        expansion.write(like, &mut entries);
-    }
     Ok(entries)
 }
 

@@ -26,25 +26,30 @@ impl<'a> Resolver<'a> {
             Addresses::Any => return vec![None],
             Addresses::List(list) => list,
         };
+        if let [Address::Set(name)] = list.as_slice() {
+            return self.set(name).iter().copied().map(Some).collect();
+        }
         let mut networks = Vec::new();
         for address in list {
             match address {
                 Address::Network(network) => networks.push(*network),
-                Address::Set(name) => {
-                    let sets = &self.sets;
-                    let known = self.known.entry(name).or_insert_with(|| {
-                        let mut members = Vec::new();
-                        sets.any_network(std::slice::from_ref(address), |network| {
-                            members.push(network);
-                            false
-                        });
-                        IpNet::aggregate(&members)
-                    });
-                    networks.extend_from_slice(known);
-                }
+                Address::Set(name) => networks.extend_from_slice(self.set(name)),
             }
         }
         IpNet::aggregate(&networks).into_iter().map(Some).collect()
+    }
+
+    /// The fewest networks that hold the members of a set.
+    fn set(&mut self, name: &'a str) -> &[IpNet] {
+        let sets = &self.sets;
+        self.known.entry(name).or_insert_with(|| {
+            let mut members = Vec::new();
+            sets.any_network(sets.members(name), |network| {
+                members.push(network);
+                false
+            });
+            IpNet::aggregate(&members)
+        })
     }
 }
 

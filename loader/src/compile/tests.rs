@@ -122,6 +122,15 @@ fn too_many_entries_are_refused_with_the_largest_rules_named() {
 }
 
 #[test]
+fn a_large_set_in_many_rules_is_refused_without_delay() {
+    let members: Vec<String> =
+        (0..30_000u32).map(|n| format!("10.{}.{}.{}", n >> 15, n >> 7 & 255, n << 1 & 255)).collect();
+    let rules: String = (0..1000).map(|n| format!("rule r{n} allow in tcp from d to d\n")).collect();
+    let error = refused(&format!("define d = {}\n{rules}", members.join(",")));
+    assert!(error.message.contains("`r0` 900000000"), "{error}");
+}
+
+#[test]
 fn too_many_rules_and_too_much_text_are_refused() {
     let rules: String = (0..1025).map(|n| format!("rule r{n} allow in tcp\n")).collect();
     assert!(refused(&rules).message.contains("1025 rules"));

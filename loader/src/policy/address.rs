@@ -95,6 +95,11 @@ impl<'a> Sets<'a> {
         self.by_name.get(name).copied()
     }
 
+    /// What a set is defined as; nothing if it is unknown.
+    pub(crate) fn members(&self, name: &str) -> &'a [Address] {
+        self.index(name).map_or(&[], |index| &self.defines[index].members)
+    }
+
     pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> {
         self.defines.iter().map(|define| define.name.as_str())
     }

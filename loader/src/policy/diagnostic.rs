@@ -110,7 +110,9 @@ impl Diagnostics {
             // Only the line: rendering takes time in proportion to its source, and there may be many errors.
             let start = placed.within.start;
             let span = problem.span.start - start..problem.span.end - start;
-            let snippet = Snippet::source(&self.text[placed.within.clone()])
+            // The renderer knows the control characters of one byte only. The stand-in has two bytes as well.
+            let c1 = |character| matches!(character, '\u{80}'..='\u{9f}');
+            let snippet = Snippet::source(self.text[placed.within.clone()].replace(c1, "\u{b7}"))
                 .path(self.file.as_str())
                 .line_start(placed.line)
                 .annotation(AnnotationKind::Primary.span(span).label(problem.label.as_str()));

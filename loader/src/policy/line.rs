@@ -105,7 +105,12 @@ impl<'a, 'p> Line<'a, 'p> {
         Err(self.unexpected(what, &words::one_of(names()), help))
     }
 
+    /// For the first errors only: comparing words takes longer than all else.
     pub(super) fn did_you_mean<'c>(&self, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+        const SUGGESTIONS: usize = 200;
+        if self.problems.len() >= SUGGESTIONS {
+            return None;
+        }
         let meant = words::similar(self.peek_word()?, candidates)?;
         Some(format!("did you mean `{meant}`?"))
     }

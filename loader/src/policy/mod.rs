@@ -41,7 +41,6 @@ use crate::error::{Code, Error, Result};
 pub const MAX_FILE: u64 = 64 << 20;
 
 /// Reads a policy. `file_name` is what errors call it. Every error of the text is reported.
-#[allow(clippy::result_large_err, reason = "once for a whole text")]
 pub fn parse(file_name: &str, text: &str) -> Result<Policy, Diagnostics> {
     let mut problems = Vec::new();
     let policy = document::read(text, &mut problems);
@@ -50,7 +49,6 @@ pub fn parse(file_name: &str, text: &str) -> Result<Policy, Diagnostics> {
 
 /// Reads one rule, with or without the word `rule` before it. Whether its sets exist is seen when it is
 /// [added](Policy::add_rule).
-#[allow(clippy::result_large_err, reason = "once for a whole text")]
 pub fn parse_rule(text: &str) -> Result<Rule, Diagnostics> {
     let mut problems = Vec::new();
     match statement::parse_rule(text, &mut problems) {

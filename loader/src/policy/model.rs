@@ -207,7 +207,6 @@ pub struct Defaults {
 
 /// The built-in rules that are on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
 pub struct Builtins {
     /// ARP.
     pub arp: bool,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use mseg_ebpf::abi::{interface, time::MAX_TIMEOUT_S};
+use mseg_ebpf::abi::{interface, rule::RESERVED_NAMES, time::MAX_TIMEOUT_S};
 
 use super::{
     address::{Address, Addresses},
@@ -30,13 +30,16 @@ impl Line<'_, '_> {
         if let Some(word) = self.peek_word()
             && words::NOT_NAMES.contains(&word)
         {
-            let help =
-                format!("`{word}` is a word of the language: the {kind} name is missing before it, or is not free");
+            let help = format!("`{word}` is a word of the language and cannot be a name; the {kind} name comes first");
             return Err(self.unexpected(&what, "", Some(help)));
         }
         let (word, span) = self.word(&what, "")?;
         if let Some(error) = words::name_error(kind, word) {
-            let label = format!("expected a letter, then letters, digits, `_`, `.` or `-`, {} in all", words::MAX_NAME);
+            let label = if RESERVED_NAMES.contains(&word) {
+                "expected another name".to_owned()
+            } else {
+                format!("expected a letter, then letters, digits, `_`, `.` or `-`; at most {}", words::MAX_NAME)
+            };
             self.wrong(span.clone(), error, label);
         }
         Ok((word.to_owned(), span))
@@ -81,11 +84,10 @@ impl Line<'_, '_> {
         };
         let Ok(address) = address.parse::<IpAddr>() else {
             let message = format!("{} is not an address", quote(word));
-            match word.split_once('%') {
-                Some(_) => {
-                    self.wrong_help(span.clone(), message, "no zone is allowed here", "name the interface by `iface`")
-                }
-                None => self.wrong(span.clone(), message, format!("expected {ADDRESS_OPTIONS}")),
+            if word.contains('%') {
+                self.wrong_help(span.clone(), message, "no zone is allowed here", "name the interface by `iface`");
+            } else {
+                self.wrong(span.clone(), message, format!("expected {ADDRESS_OPTIONS}"));
             }
             return None;
         };
