@@ -1,6 +1,12 @@
 //! The user-space library of mseg: the only code that touches pins, aya and bpf(2) ([`kernel`], [`instance`]), the
 //! policy language ([`policy`]) and its compiler ([`compile`]), and typed reading of what the programs write.
 
+pub mod attach;
+pub mod cli;
+pub mod clock;
 pub mod compile;
 pub mod error;
+pub mod generation;
+pub mod instance;
+pub mod kernel;
 pub mod policy;

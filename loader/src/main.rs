@@ -1,2 +1,7 @@
-//! Entry point.
-fn main() {}
+//! mseg-loader: attach, detach, status.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mseg::cli::main()
+}

@@ -1,0 +1,314 @@
+//! Attaching: everything is prepared first, attaching comes last, and a failure undoes it all.
+
+use mseg_ebpf::abi::interface::{FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, HOOK_TCX, Interface, ROLE_WORKLOAD};
+
+use super::{
+    Hook, Midstream, Mode, Role,
+    create::{complete, create, enter, exists},
+    detach::recorded,
+    hook::{self, program_name, sides},
+    hook_name, pins, preflight, role_name,
+    signals::Blocked,
+    target::{self, Target},
+    undo::Undo,
+};
+use crate::{
+    clock::monotonic_ns,
+    error::{Code, Error, Result},
+    generation,
+    instance::{Access, Instance, Lock, Options, instances, interface_name, interfaces::name_field, paths::Paths},
+    kernel::{clsact, object::Program},
+    policy::Policy,
+};
+
+/// The default length of the grace period.
+pub const DEFAULT_GRACE_S: u32 = 60;
+
+/// What [`attach`] is to do.
+#[derive(Clone, Debug)]
+pub struct AttachOptions {
+    /// Which instance; made if it is not there.
+    pub instance: Options,
+    /// Names of interfaces in this network namespace.
+    pub interfaces: Vec<String>,
+    /// The policy to make active; `None`: as it is, at first the empty one.
+    pub policy: Option<Policy>,
+    /// `None`: as it is, at first observe.
+    pub mode: Option<Mode>,
+    /// Which side of the interfaces is protected.
+    pub role: Role,
+    /// How to attach.
+    pub hook: Hook,
+    /// `None`: as it is, at first grace.
+    pub midstream: Option<Midstream>,
+    /// Seconds of the grace period, which starts anew with every interface.
+    pub grace_s: u32,
+}
+
+/// What [`attach`] did.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// Whether the instance was made.
+    pub created: bool,
+    /// The interfaces, in the order they were named.
+    pub interfaces: Vec<AttachedInterface>,
+    /// The mode.
+    pub mode: Mode,
+    /// The active policy generation.
+    pub generation: u32,
+    /// Whether that generation is new.
+    pub policy_changed: bool,
+}
+
+/// One interface of [`Attached`].
+#[derive(Clone, Debug)]
+pub struct AttachedInterface {
+    /// Its index.
+    pub ifindex: u32,
+    /// Its record.
+    pub interface: Interface,
+    /// It was attached before, and was left as it is.
+    pub already: bool,
+}
+
+/// Attaches all the interfaces, or none.
+///
+/// # Errors
+/// Whatever is missing or in the way; everything is then as it was before.
+pub fn attach(options: &AttachOptions) -> Result<Attached> {
+    let paths = Paths::new(&options.instance)?;
+    preflight::rights()?;
+    let tcx = preflight::kernel(options.hook)?;
+    let targets = target::resolve(&options.interfaces)?;
+    if targets.is_empty() {
+        return Err(Error::new(Code::Usage, "no interface was named"));
+    }
+    let netns = target::netns()?;
+
+    let signals = Blocked::new()?;
+    let mut undo = Undo::default();
+    let lock = enter(&paths, &signals, &mut undo)?;
+    pins::refuse_strangers(&paths)?;
+    let created = !exists(&paths, &options.instance)?;
+    if created {
+        create(&paths, &mut undo)?;
+    }
+    let instance = Instance::open_checked(&options.instance, Access::Write, true)?;
+    if !created {
+        complete(&paths, &mut undo)?;
+    }
+
+    let mut work = Work { options, paths: &paths, instance: &instance, netns, tcx, undo, plan: Vec::new() };
+    for target in &targets {
+        work.plan_one(target)?;
+    }
+    let policy_changed = work.apply_settings(&lock, created)?;
+    for i in 0..work.plan.len() {
+        signals.check()?;
+        work.attach_one(i)?;
+    }
+    signals.check()?;
+    let Work { undo, plan, .. } = work;
+    let config = instance.config()?;
+    undo.keep();
+    Ok(Attached {
+        created,
+        interfaces: plan,
+        mode: Mode::from_value(config.mode),
+        generation: config.generation,
+        policy_changed,
+    })
+}
+
+/// An attach under way.
+struct Work<'a> {
+    options: &'a AttachOptions,
+    paths: &'a Paths,
+    instance: &'a Instance,
+    netns: u64,
+    tcx: bool,
+    undo: Undo,
+    plan: Vec<AttachedInterface>,
+}
+
+impl Work<'_> {
+    fn name(&self) -> &str {
+        &self.options.instance.name
+    }
+
+    /// Decides what to do about one interface, and removes what is left of one that is gone.
+    fn plan_one(&mut self, target: &Target) -> Result<()> {
+        let known = self.instance.interfaces()?.into_iter().find(|(ifindex, _)| *ifindex == target.ifindex);
+        if let Some((ifindex, interface)) = known {
+            match hook::alive(self.paths, self.name(), ifindex, &interface, self.netns)? {
+                Some(false) => {
+                    hook::remove(self.paths, self.name(), ifindex, &interface)?;
+                    self.instance.remove_interface(ifindex)?;
+                }
+                alive if interface.netns == self.netns => {
+                    debug_assert_eq!(alive, Some(true));
+                    return self.plan_known(target, ifindex, interface);
+                }
+                Some(true) => return Err(other_netns(target, &interface)),
+                None if target::find_netns(interface.netns).is_some() => {
+                    return Err(other_netns(target, &interface));
+                }
+                // Its network namespace is gone, and the interface with it.
+                None => {
+                    self.instance.remove_interface(ifindex)?;
+                }
+            }
+        }
+        for side in hook::SIDES {
+            let pin = self.paths.link(target.ifindex, side);
+            if pin.exists() {
+                return Err(Error::failed(format!(
+                    "{} is in the way: {} is not recorded as attached",
+                    pin.display(),
+                    target.name
+                ))
+                .hint("find out what it is, and remove it; or mseg-loader detach --all"));
+            }
+        }
+        let zone = if self.options.role == Role::Workload { self.free_zone()? } else { 0 };
+        let handle = if self.tcx { 0 } else { clsact::choose_handle(target.ifindex, &target.name)? };
+        let interface = Interface {
+            name: name_field(&target.name),
+            netns: self.netns,
+            attached_ns: monotonic_ns()?,
+            handle,
+            priority: if self.tcx { 0 } else { clsact::PRIORITY },
+            zone,
+            role: self.options.role.value(),
+            hook: if self.tcx { HOOK_TCX } else { HOOK_CLSACT },
+            flags: if target.loopback { FLAG_INGRESS_ONLY } else { 0 },
+            reserved: [0; 5],
+        };
+        self.plan.push(AttachedInterface { ifindex: target.ifindex, interface, already: false });
+        Ok(())
+    }
+
+    /// An interface that is attached already keeps how it is attached.
+    fn plan_known(&mut self, target: &Target, ifindex: u32, mut interface: Interface) -> Result<()> {
+        let differs = |what: &str, is: &str| {
+            Error::failed(format!("{} is already attached with {what} {is}", target.name))
+                .hint(format!("mseg-loader detach {} first", target.name))
+        };
+        if interface.role != self.options.role.value() {
+            return Err(differs("role", role_name(interface.role)));
+        }
+        let wanted = match self.options.hook {
+            Hook::Auto => interface.hook,
+            Hook::Tcx => HOOK_TCX,
+            Hook::Clsact => HOOK_CLSACT,
+        };
+        if interface.hook != wanted {
+            return Err(differs("hook", hook_name(interface.hook)));
+        }
+        if interface_name(&interface) != target.name {
+            interface.name = name_field(&target.name);
+            self.instance.replace_interface(ifindex, &interface)?;
+        }
+        self.plan.push(AttachedInterface { ifindex, interface, already: true });
+        Ok(())
+    }
+
+    /// The lowest zone that neither the instance nor this plan uses.
+    fn free_zone(&self) -> Result<u16> {
+        let used: Vec<u16> = self
+            .instance
+            .interfaces()?
+            .iter()
+            .map(|(_, interface)| interface)
+            .chain(self.plan.iter().map(|planned| &planned.interface))
+            .filter(|interface| interface.role == ROLE_WORKLOAD)
+            .map(|interface| interface.zone)
+            .collect();
+        (1..=u16::MAX).find(|zone| !used.contains(zone)).ok_or_else(|| Error::failed("there is no free zone left"))
+    }
+
+    /// CONFIG and policy. Returns whether a new generation is active.
+    fn apply_settings(&mut self, lock: &Lock, created: bool) -> Result<bool> {
+        let before = self.instance.config()?;
+        // A new instance is removed as a whole.
+        let restore = |undo: &mut Undo, step: fn(&Instance, u64) -> Result<()>, value: u64| {
+            if !created {
+                let options = self.options.instance.clone();
+                undo.push(move || step(&Instance::open(&options, Access::Write)?, value));
+            }
+        };
+        if self.plan.iter().any(|planned| !planned.already) || created {
+            let until = monotonic_ns()?.saturating_add(u64::from(self.options.grace_s) * 1_000_000_000);
+            restore(&mut self.undo, Instance::set_grace_until, before.grace_until_ns);
+            self.instance.set_grace_until(until)?;
+        }
+        if let Some(midstream) = self.options.midstream {
+            restore(&mut self.undo, |i, v| i.set_midstream(v as u32), before.midstream.into());
+            self.instance.set_midstream(midstream.value())?;
+        }
+        let empty = Policy::default();
+        let policy = self.options.policy.as_ref().or((before.generation == 0).then_some(&empty));
+        let mut changed = false;
+        if let Some(policy) = policy {
+            restore(&mut self.undo, |i, v| i.set_generation(v as u32), before.generation.into());
+            changed = generation::apply_locked(self.instance, lock, policy)?.changed;
+        }
+        if let Some(mode) = self.options.mode {
+            restore(&mut self.undo, |i, v| i.set_mode(v as u32), before.mode.into());
+            self.instance.set_mode(mode.value())?;
+        }
+        Ok(changed)
+    }
+
+    fn another_instance_made_qdisc(&self, ifindex: u32) -> Result<bool> {
+        for instance in instances(&self.options.instance)? {
+            let made = |(i, record): &(u32, Interface)| {
+                *i == ifindex && record.netns == self.netns && record.flags & FLAG_MADE_QDISC != 0
+            };
+            if instance.name != self.options.instance.name && recorded(&Paths::new(&instance)?).iter().any(made) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Records an interface and attaches it: the programs look its zone up from the first packet on.
+    fn attach_one(&mut self, index: usize) -> Result<()> {
+        let AttachedInterface { ifindex, mut interface, already } = self.plan[index].clone();
+        if already {
+            return Ok(());
+        }
+        if interface.hook == HOOK_CLSACT {
+            if clsact::add_qdisc(ifindex)? {
+                interface.flags |= FLAG_MADE_QDISC;
+                self.undo.push(move || clsact::remove_empty_qdisc(ifindex).map(|_| ()));
+            } else if self.another_instance_made_qdisc(ifindex)? {
+                // The last of the instances to go removes it.
+                interface.flags |= FLAG_MADE_QDISC;
+            }
+        }
+        self.instance.add_interface(ifindex, &interface)?;
+        let options = self.options.instance.clone();
+        self.undo.push(move || Instance::open(&options, Access::Write)?.remove_interface(ifindex).map(|_| ()));
+        let (paths, name) = (self.paths.clone(), self.name().to_owned());
+        // The qdisc is removed by the step before.
+        let bare = Interface { flags: interface.flags & !FLAG_MADE_QDISC, ..interface };
+        self.undo.push(move || hook::remove(&paths, &name, ifindex, &bare));
+        for side in sides(&interface) {
+            let path = self.paths.program(program_name(interface.role, *side));
+            let program = Program::open(&path).map_err(|e| Error::file("open", &path, &e))?;
+            hook::attach(self.paths, self.name(), &program, ifindex, &interface, *side)?;
+        }
+        self.plan[index].interface = interface;
+        Ok(())
+    }
+}
+
+fn other_netns(target: &Target, interface: &Interface) -> Error {
+    Error::failed(format!(
+        "an interface of index {} ({}) in another network namespace is attached to this instance already",
+        target.ifindex,
+        interface_name(interface)
+    ))
+    .hint("use another instance: --instance NAME")
+}

@@ -1,0 +1,74 @@
+//! INTERFACES: what is attached.
+
+use std::ops::ControlFlow;
+
+use mseg_ebpf::abi::{
+    interface::{Interface, NAME_LEN},
+    map,
+};
+
+use super::Instance;
+use crate::{
+    error::Result,
+    kernel::map::{EXIST, NO_EXIST},
+};
+
+/// The name an interface had at attach.
+pub fn interface_name(interface: &Interface) -> &str {
+    text(&interface.name)
+}
+
+/// The text in a field padded with zeros; what is not UTF-8 ends it.
+pub(super) fn text(field: &[u8]) -> &str {
+    let end = field.iter().position(|b| *b == 0).unwrap_or(field.len());
+    match std::str::from_utf8(&field[..end]) {
+        Ok(text) => text,
+        Err(e) => std::str::from_utf8(&field[..e.valid_up_to()]).unwrap_or_default(),
+    }
+}
+
+/// A name as INTERFACES stores it. The kernel's names are at most 15 bytes long.
+pub(crate) fn name_field(name: &str) -> [u8; NAME_LEN] {
+    let mut field = [0; NAME_LEN];
+    for (to, from) in field.iter_mut().zip(name.bytes().take(NAME_LEN - 1)) {
+        *to = from;
+    }
+    field
+}
+
+impl Instance {
+    /// What is attached, by rising interface index.
+    pub fn interfaces(&self) -> Result<Vec<(u32, Interface)>> {
+        let mut found = Vec::new();
+        self.map(map::INTERFACES)?.for_each(&mut |ifindex: u32, interface: Interface| {
+            found.push((ifindex, interface));
+            ControlFlow::Continue(())
+        })?;
+        found.sort_by_key(|(ifindex, _)| *ifindex);
+        Ok(found)
+    }
+
+    pub(crate) fn add_interface(&self, ifindex: u32, interface: &Interface) -> Result<()> {
+        self.map(map::INTERFACES)?.put(&ifindex, interface, NO_EXIST)
+    }
+
+    pub(crate) fn replace_interface(&self, ifindex: u32, interface: &Interface) -> Result<()> {
+        self.map(map::INTERFACES)?.put(&ifindex, interface, EXIST)
+    }
+
+    pub(crate) fn remove_interface(&self, ifindex: u32) -> Result<bool> {
+        self.map(map::INTERFACES)?.delete(&ifindex)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_survives_its_field() {
+        assert_eq!(text(&name_field("veth0")), "veth0");
+        assert_eq!(text(&name_field("exactly15bytes!")), "exactly15bytes!");
+        assert_eq!(text(b"\xffbad"), "");
+    }
+}

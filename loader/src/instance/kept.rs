@@ -1,0 +1,113 @@
+//! The kept policy generations: reading their inner maps.
+
+use std::{fs, io};
+
+use mseg_ebpf::abi::{
+    map,
+    policy::{PolicyHeader, RuleEntry, TEXT_CHUNK, TextChunk},
+};
+
+use super::Instance;
+use crate::{
+    error::{Code, Error, Result},
+    kernel::map::Map,
+};
+
+/// The maps of maps, whose inner maps make a generation.
+pub(crate) const OUTER: [&str; 3] = [map::POLICY, map::RULES, map::POLICY_TEXT];
+
+impl Instance {
+    /// The generations whose maps are pinned, rising; the active one is among them once a policy was applied.
+    pub fn generations(&self) -> Result<Vec<u32>> {
+        let entries = match fs::read_dir(&self.paths.policy) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(Error::file("read", &self.paths.policy, &e)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| Error::file("read", &self.paths.policy, &e))?;
+            found.extend(entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// An inner map of a generation; `None` if it is not kept.
+    pub(crate) fn inner(&self, outer: &str, generation: u32) -> Result<Option<Map>> {
+        let path = self.paths.generation(generation).join(outer);
+        match Map::open(outer, &path, true) {
+            Ok(map) => Ok(Some(map)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::file("open", &path, &e)),
+        }
+    }
+
+    /// What a generation says besides its rules; `None` if it is not kept.
+    pub fn policy_header(&self, generation: u32) -> Result<Option<PolicyHeader>> {
+        match self.inner(map::POLICY, generation)? {
+            Some(map) => map.get(&0u32),
+            None => Ok(None),
+        }
+    }
+
+    /// The text of a generation, as it was applied; `None` if it is not kept.
+    pub fn policy_text(&self, generation: u32) -> Result<Option<String>> {
+        let Some(header) = self.policy_header(generation)? else {
+            return Ok(None);
+        };
+        let Some(map) = self.inner(map::POLICY_TEXT, generation)? else {
+            return Ok(None);
+        };
+        read_text(&map, header.text_bytes as usize).map(Some)
+    }
+
+    /// The compiled entries of a generation, in the order they are tried; none if it is not kept.
+    pub fn rule_entries(&self, generation: u32) -> Result<Vec<RuleEntry>> {
+        let Some(header) = self.policy_header(generation)? else {
+            return Ok(Vec::new());
+        };
+        match self.inner(map::RULES, generation)? {
+            Some(map) => read_entries(&map, header.entries),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Bytes of the inner maps in `outer`.
+    pub(super) fn inner_memory(&self, outer: &str) -> Result<u64> {
+        if !OUTER.contains(&outer) {
+            return Ok(0);
+        }
+        let mut bytes = 0;
+        for generation in self.generations()? {
+            if let Some(map) = self.inner(outer, generation)? {
+                bytes += map.memory()?;
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// The first `count` entries of an inner map of RULES.
+pub(crate) fn read_entries(map: &Map, count: u32) -> Result<Vec<RuleEntry>> {
+    (0..count).map(|i| map.get(&i)?.ok_or_else(|| damaged(map))).collect()
+}
+
+/// The first `bytes` of text of an inner map of POLICY_TEXT.
+pub(crate) fn read_text(map: &Map, bytes: usize) -> Result<String> {
+    let chunks = bytes.div_ceil(TEXT_CHUNK);
+    if chunks > map.info().max_entries as usize {
+        return Err(damaged(map));
+    }
+    let mut text = Vec::with_capacity(chunks * TEXT_CHUNK);
+    for i in 0..chunks as u32 {
+        let chunk: TextChunk = map.get(&i)?.ok_or_else(|| damaged(map))?;
+        text.extend_from_slice(&chunk.text);
+    }
+    text.truncate(bytes);
+    String::from_utf8(text).map_err(|_| damaged(map))
+}
+
+fn damaged(map: &Map) -> Error {
+    Error::new(Code::Abi, format!("the kept policy generation is damaged ({})", map.name()))
+}

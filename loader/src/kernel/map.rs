@@ -1,0 +1,298 @@
+//! One open map: typed, checked, and with an error that names the map.
+
+use std::{
+    io,
+    ops::ControlFlow,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use aya_obj::generated::bpf_map_type;
+use zerocopy::{FromBytes, Immutable, IntoBytes, TryFromBytes};
+
+use super::bpf::{self, BatchEnd, MapInfo, ObjectKind};
+use super::cpu;
+use crate::error::{Code, Error, Result};
+
+/// Create or replace.
+pub(crate) const ANY: u64 = 0;
+/// Create; it must not exist.
+pub(crate) const NO_EXIST: u64 = 1;
+/// Replace; it must exist.
+pub(crate) const EXIST: u64 = 2;
+
+/// `BPF_MAP_TYPE_ARRAY`.
+pub(crate) const ARRAY: u32 = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
+
+/// Bytes of keys and values read at a time, so that a table of any size is walked in bounded memory.
+const BATCH_BYTES: usize = 512 * 1024;
+
+/// What is called with the bytes of each key and value.
+type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 'a;
+
+/// An open map.
+#[derive(Debug)]
+pub(crate) struct Map {
+    name: String,
+    fd: OwnedFd,
+    info: MapInfo,
+}
+
+impl AsFd for Map {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Map {
+    /// Opens a pin. The error is the system's, so that a caller can tell an absent pin from a forbidden one; a pin that
+    /// is no map is `InvalidData`.
+    pub(crate) fn open(name: &str, path: &Path, read_only: bool) -> io::Result<Self> {
+        let fd = bpf::object_get(path, read_only)?;
+        if bpf::object_kind(fd.as_fd())? != ObjectKind::Map {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a map"));
+        }
+        Self::from_fd(name, fd)
+    }
+
+    /// Creates an array.
+    pub(crate) fn create_array(name: &str, value_size: u32, max_entries: u32, flags: u32) -> Result<Self> {
+        bpf::map_create(name, ARRAY, 4, value_size, max_entries, flags)
+            .and_then(|fd| Self::from_fd(name, fd))
+            .map_err(|e| Error::system(format_args!("create map {name}"), &e))
+    }
+
+    fn from_fd(name: &str, fd: OwnedFd) -> io::Result<Self> {
+        let info = bpf::map_info(fd.as_fd())?;
+        Ok(Self { name: name.to_owned(), fd, info })
+    }
+
+    /// Its name under `maps/`.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Type and sizes, as the kernel has them.
+    pub(crate) fn info(&self) -> &MapInfo {
+        &self.info
+    }
+
+    /// Bytes of kernel memory.
+    pub(crate) fn memory(&self) -> Result<u64> {
+        bpf::map_memory(&self.fd).map_err(|e| self.error("measure", &e))
+    }
+
+    fn error(&self, what: &str, error: &io::Error) -> Error {
+        Error::system(format_args!("{what} map {}", self.name), error)
+    }
+
+    fn per_cpu(&self) -> bool {
+        [bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY as u32, bpf_map_type::BPF_MAP_TYPE_PERCPU_HASH as u32]
+            .contains(&self.info.kind)
+    }
+
+    fn hash(&self) -> bool {
+        [bpf_map_type::BPF_MAP_TYPE_HASH as u32, bpf_map_type::BPF_MAP_TYPE_LRU_HASH as u32].contains(&self.info.kind)
+    }
+
+    /// Bytes that a look-up writes: per-CPU maps give every possible CPU's copy, each rounded up to eight bytes.
+    fn value_bytes(&self) -> Result<usize> {
+        let size = self.info.value_size as usize;
+        Ok(if self.per_cpu() { size.next_multiple_of(8) * cpu::possible()? } else { size })
+    }
+
+    /// Refuses a type whose size is not the map's: the kernel would write past it, or leave a part unwritten.
+    fn check<K, V>(&self) -> Result<()> {
+        let (key, value) = (size_of::<K>(), size_of::<V>());
+        if (key, value) == (self.info.key_size as usize, self.info.value_size as usize) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::Abi,
+            format!(
+                "map {}: key {} and value {} bytes, expected {key} and {value}",
+                self.name, self.info.key_size, self.info.value_size
+            ),
+        ))
+    }
+
+    fn damaged(&self) -> Error {
+        Error::new(Code::Abi, format!("map {} holds a value that this version cannot read", self.name))
+    }
+
+    /// Looks up raw bytes; `false` if there is no such entry.
+    fn lookup(&self, key: &[u8], value: &mut [u8]) -> Result<bool> {
+        match bpf::map_lookup(self.fd.as_fd(), key, value) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(self.error("read", &e)),
+        }
+    }
+
+    /// Looks up one entry.
+    pub(crate) fn get<K, V>(&self, key: &K) -> Result<Option<V>>
+    where
+        K: IntoBytes + Immutable,
+        V: TryFromBytes + IntoBytes,
+    {
+        self.check::<K, V>()?;
+        let mut value = vec![0; self.value_bytes()?];
+        if !self.lookup(key.as_bytes(), &mut value)? {
+            return Ok(None);
+        }
+        V::try_read_from_bytes(&value).map(Some).map_err(|_| self.damaged())
+    }
+
+    /// Every CPU's copy of one entry.
+    pub(crate) fn get_per_cpu<K, V>(&self, key: &K) -> Result<Vec<V>>
+    where
+        K: IntoBytes + Immutable,
+        V: FromBytes,
+    {
+        self.check::<K, V>()?;
+        let mut value = vec![0; self.value_bytes()?];
+        if !self.lookup(key.as_bytes(), &mut value)? {
+            return Ok(Vec::new());
+        }
+        self.copies(&value)
+    }
+
+    fn copies<V: FromBytes>(&self, bytes: &[u8]) -> Result<Vec<V>> {
+        bytes
+            .chunks_exact(size_of::<V>().next_multiple_of(8))
+            .map(|copy| V::read_from_prefix(copy).map(|(value, _)| value).map_err(|_| self.damaged()))
+            .collect()
+    }
+
+    /// Writes one entry; `flags` is [`ANY`], [`NO_EXIST`] or [`EXIST`].
+    pub(crate) fn put<K, V>(&self, key: &K, value: &V, flags: u64) -> Result<()>
+    where
+        K: IntoBytes + Immutable,
+        V: IntoBytes + Immutable,
+    {
+        self.check::<K, V>()?;
+        self.put_bytes(key.as_bytes(), value.as_bytes(), flags)
+    }
+
+    /// Puts `inner` into a slot of an array of maps.
+    pub(crate) fn put_map(&self, slot: u32, inner: &Self) -> Result<()> {
+        use std::os::fd::AsRawFd;
+        self.put(&slot, &inner.fd.as_raw_fd(), ANY)
+    }
+
+    /// Sets every CPU's copy of one entry to zero.
+    pub(crate) fn zero_per_cpu(&self, key: u32) -> Result<()> {
+        let value = vec![0; self.value_bytes()?];
+        self.put_bytes(key.as_bytes(), &value, ANY)
+    }
+
+    fn put_bytes(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
+        if key.len() != self.info.key_size as usize || value.len() != self.value_bytes()? {
+            return Err(self.damaged());
+        }
+        bpf::map_update(self.fd.as_fd(), key, value, flags).map_err(|e| {
+            if e.raw_os_error() == Some(libc::E2BIG) {
+                Error::failed(format!("map {} is full ({} entries)", self.name, self.info.max_entries))
+            } else {
+                self.error("write", &e)
+            }
+        })
+    }
+
+    /// Removes one entry; `false` if there was none.
+    pub(crate) fn delete<K: IntoBytes + Immutable>(&self, key: &K) -> Result<bool> {
+        if size_of::<K>() != self.info.key_size as usize {
+            return Err(self.damaged());
+        }
+        match bpf::map_delete(self.fd.as_fd(), key.as_bytes()) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(self.error("delete from", &e)),
+        }
+    }
+
+    /// Forbids every later write from user space.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        bpf::map_freeze(self.fd.as_fd()).map_err(|e| self.error("freeze", &e))
+    }
+
+    /// Pins it.
+    pub(crate) fn pin(&self, path: &Path) -> Result<()> {
+        bpf::object_pin(self.fd.as_fd(), path).map_err(|e| Error::file("pin", path, &e))
+    }
+
+    /// Walks a hash or an array once, in the kernel's order. A batch takes whole buckets, so each key is seen at most
+    /// once however the table changes meanwhile.
+    pub(crate) fn for_each<K, V>(&self, visit: &mut dyn FnMut(K, V) -> ControlFlow<()>) -> Result<()>
+    where
+        K: FromBytes,
+        V: TryFromBytes,
+    {
+        self.check::<K, V>()?;
+        self.batches(&mut |key, value| {
+            let key = K::read_from_bytes(key).map_err(|_| self.damaged())?;
+            let value = V::try_read_from_bytes(value).map_err(|_| self.damaged())?;
+            Ok(visit(key, value))
+        })
+    }
+
+    /// Walks a per-CPU array once: the index and every CPU's copy.
+    pub(crate) fn for_each_per_cpu<V: FromBytes>(&self, visit: &mut dyn FnMut(u32, Vec<V>)) -> Result<()> {
+        self.check::<u32, V>()?;
+        self.batches(&mut |key, value| {
+            let index = u32::read_from_bytes(key).map_err(|_| self.damaged())?;
+            visit(index, self.copies(value)?);
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// The number of entries of a hash; other maps have no such number.
+    pub(crate) fn count(&self) -> Result<Option<u64>> {
+        if !self.hash() {
+            return Ok(None);
+        }
+        let mut count = 0;
+        self.batches(&mut |_, _| {
+            count += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Some(count))
+    }
+
+    fn batches(&self, visit: &mut Visit<'_>) -> Result<()> {
+        let (key, value) = (self.info.key_size as usize, self.value_bytes()?);
+        let whole = self.info.max_entries.max(1) as usize;
+        let mut capacity = (BATCH_BYTES / (key + value)).clamp(1, whole);
+        let mut keys = vec![0; capacity * key];
+        let mut values = vec![0; capacity * value];
+        let mut position = None;
+        loop {
+            let (count, end) = bpf::map_lookup_batch(
+                self.fd.as_fd(),
+                &mut position,
+                &mut keys,
+                &mut values,
+                // No map of ours has more than u32::MAX entries.
+                capacity as u32,
+            )
+            .map_err(|e| self.error("read", &e))?;
+            if end == BatchEnd::TooSmall {
+                if capacity >= whole {
+                    return Err(self.damaged());
+                }
+                capacity = (capacity * 2).min(whole);
+                keys.resize(capacity * key, 0);
+                values.resize(capacity * value, 0);
+                continue;
+            }
+            for (key, value) in keys.chunks_exact(key).zip(values.chunks_exact(value)).take(count as usize) {
+                if visit(key, value)?.is_break() {
+                    return Ok(());
+                }
+            }
+            if end == BatchEnd::Last {
+                return Ok(());
+            }
+        }
+    }
+}
