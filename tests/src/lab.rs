@@ -241,27 +241,21 @@ pub fn server(port: u16) -> [SocketAddr; 2] {
     [SERVER_V4, SERVER_V6].map(|address| SocketAddr::new(address, port))
 }
 
-/// Makes one test for each hook out of each function.
+/// Makes a test for each hook out of each function: `name::tcx` and `name::clsact`.
 #[macro_export]
 macro_rules! on_both_hooks {
-    ($($(#[$attribute:meta])* fn $name:ident($lab:ident: &Lab) -> Result<()> $body:block)+) => {
-        $($(#[$attribute])*
-        mod $name {
-            #[allow(unused_imports)]
-            use super::*;
-
-            fn body($lab: &$crate::lab::Lab) -> anyhow::Result<()> $body
-
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
             #[test]
             fn tcx() -> anyhow::Result<()> {
                 $crate::require_root!();
-                $crate::lab::Lab::test($crate::hook::Hook::Tcx, body)
+                $crate::lab::Lab::test($crate::hook::Hook::Tcx, super::$name)
             }
 
             #[test]
             fn clsact() -> anyhow::Result<()> {
                 $crate::require_root!();
-                $crate::lab::Lab::test($crate::hook::Hook::Clsact, body)
+                $crate::lab::Lab::test($crate::hook::Hook::Clsact, super::$name)
             }
         })+
     };

@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod bpffs;
 pub mod capture;
 pub mod daemon;
+pub mod documents;
 pub mod frames;
 pub mod hook;
 pub mod interface;
