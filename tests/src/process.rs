@@ -62,7 +62,9 @@ impl Place<'_> {
         let mut command = Command::new(Path::new(PROGRAMS).join(program));
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // The tests must see the same text everywhere.
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").env("COLUMNS", "200");
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").env("COLUMNS", "120");
+        // Ctrl-C is for the demo to handle, not for what it started.
+        command.process_group(0);
         let (network, mounts) = (self.network.as_fd().as_raw_fd(), self.mounts.as_fd().as_raw_fd());
         let user = self.user;
         let enter = move || enter(network, mounts, user).map_err(Into::into);

@@ -102,6 +102,15 @@ impl Connection {
         Ok(())
     }
 
+    /// Like [`Self::exchange`], after this many bytes to the server were cut ([`Self::is_cut`]): they arrive, too.
+    ///
+    /// # Errors
+    /// When some do not.
+    pub fn exchange_late(&mut self, cut: usize, both: usize) -> Result<()> {
+        self.server.read_exact(&mut vec![0; cut]).context("what was cut is not sent again")?;
+        self.exchange(both, both)
+    }
+
     /// The client says it has sent all; the server sees the end.
     ///
     /// # Errors

@@ -1,2 +1,0 @@
-//! The guided tour.
-fn main() {}
