@@ -12,7 +12,7 @@ use nix::{
     sched::{CloneFlags, setns, unshare},
 };
 
-use crate::{namespace::on_thread, programs::Programs};
+use crate::namespace::on_thread;
 
 /// Where bpffs is mounted, as on any host.
 pub const BPFFS: &str = "/sys/fs/bpf";
@@ -31,7 +31,7 @@ impl Mounts {
     ///
     /// # Errors
     /// When the kernel refuses a part of it (it needs `CAP_SYS_ADMIN`).
-    pub fn new(programs: &Programs) -> Result<Self> {
+    pub fn new(programs: &[PathBuf]) -> Result<Self> {
         let fd = on_thread(|| -> Result<OwnedFd> {
             unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
             let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -39,7 +39,7 @@ impl Mounts {
             mount_new("tmpfs", "/run", "mode=0755")?;
             mount_new("bpf", BPFFS, "mode=0700")?;
             fs::create_dir(PROGRAMS)?;
-            for program in programs.all() {
+            for program in programs {
                 let name = program.file_name().context("a program without a name")?;
                 let inside = Path::new(PROGRAMS).join(name);
                 File::create(&inside)?;

@@ -94,6 +94,14 @@ impl Daemon {
         Ok((status, self.lines()))
     }
 
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end soon.
+    pub fn wait(mut self) -> Result<ExitStatus> {
+        process::wait(&mut self.child, SOON)
+    }
+
     /// Kills it, as `kill -9` does.
     ///
     /// # Errors

@@ -62,7 +62,7 @@ impl Lab {
     /// # Errors
     /// When the programs do not build or the kernel refuses a part of it.
     pub fn new(hook: Hook) -> Result<Self> {
-        let mounts = Mounts::new(Programs::get()?)?;
+        let mounts = Mounts::new(Programs::get()?.all())?;
         let (client, server) = (Namespace::new()?, Namespace::new()?);
         interface::join(
             End {

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             print!("{USAGE}");
             ExitCode::SUCCESS
         }
-        [] => with_root(|narrator| tour::run(narrator)),
+        [] => with_root(tour::run),
         [interface] if !interface.starts_with('-') => with_root(|narrator| observe::run(narrator, interface)),
         _ => {
             eprint!("{USAGE}");
@@ -44,10 +44,14 @@ fn with_root(show: impl FnOnce(&mut Narrator) -> Result<()>) -> ExitCode {
         eprintln!("hint: sudo env \"PATH=$PATH\" cargo demo");
         return NO_PERMISSION.into();
     }
-    interrupt::catch();
     eprintln!("demo: building the programs");
-    let mut narrator = Narrator::new();
-    match Programs::get().and_then(|_| show(&mut narrator)) {
+    if let Err(error) = Programs::get() {
+        eprintln!("demo: {error:#}");
+        return FAILED.into();
+    }
+    // Not before: Ctrl-C must end the build, too.
+    interrupt::catch();
+    match show(&mut Narrator::new()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) if interrupt::came() => {
             eprintln!("demo: interrupted; nothing is left behind");

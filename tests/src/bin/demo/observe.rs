@@ -20,7 +20,7 @@ const WATCH: Duration = Duration::from_secs(5);
 /// Shows an interface of this machine.
 pub(crate) fn run(narrator: &mut Narrator, name: &str) -> Result<()> {
     interface::index(name)?;
-    let (network, mounts) = (Namespace::current()?, Mounts::new(Programs::get()?)?);
+    let (network, mounts) = (Namespace::current()?, Mounts::new(Programs::get()?.all())?);
     let place = Place { network: &network, mounts: &mounts, user: None };
     let before = Attached::to(&network, name)?;
     narrator.begin();
