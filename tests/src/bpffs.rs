@@ -2,7 +2,8 @@
 
 use std::{
     fs::{self, File},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -36,14 +37,18 @@ impl Mounts {
             unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
             let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
             mount::<str, str, str, str>(None, "/", None, private, None).context("cannot make / private")?;
+            // Opened before anything is mounted over them.
+            let opened: io::Result<Vec<_>> = programs.iter().map(File::open).collect();
+            let opened = opened.context("cannot open a program")?;
             mount_new("tmpfs", "/run", "mode=0755")?;
             mount_new("bpf", BPFFS, "mode=0700")?;
             fs::create_dir(PROGRAMS)?;
-            for program in programs {
+            for (program, file) in programs.iter().zip(opened) {
+                let from = format!("/proc/thread-self/fd/{}", file.as_raw_fd());
                 let name = program.file_name().context("a program without a name")?;
                 let inside = Path::new(PROGRAMS).join(name);
                 File::create(&inside)?;
-                mount::<_, _, str, str>(Some(program), &inside, None, MsFlags::MS_BIND, None)
+                mount::<_, _, str, str>(Some(&*from), &inside, None, MsFlags::MS_BIND, None)
                     .with_context(|| format!("cannot show {} in the lab", program.display()))?;
             }
             Ok(File::open("/proc/thread-self/ns/mnt")?.into())
