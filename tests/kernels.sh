@@ -11,13 +11,13 @@
 #   --shell          a shell in the guest instead of the tests (leave it with `exit`)
 #   --fresh          forget the downloaded kernels first
 #
-# Each kernel is Debian's own package, booted under qemu with an initramfs that holds the tests, the three programs and
-# nothing that can change between runs. Software emulation is the default: a boot takes five seconds with it, it gives the same
-# result on every machine, and /dev/kvm inside of a virtual machine is often there and broken. MSEG_QEMU_ACCEL=kvm asks
-# for the other. MSEG_KERNELS_TIMEOUT is the limit of one guest in seconds (default 300).
+# Each kernel is Debian's own package, booted under qemu with an initramfs that holds the tests and the three programs.
+# Software emulation is the default: it boots in five seconds and gives the same result on every machine, while /dev/kvm
+# inside of a virtual machine is often there and broken. MSEG_QEMU_ACCEL=kvm asks for the other. MSEG_KERNELS_TIMEOUT is
+# the limit of one guest in seconds (default 300).
 #
-# As root, what is missing of qemu, busybox and cpio is installed with apt; the kernels are unpacked under target/kernels and
-# never installed. Exit status: 0 if every test passed on every kernel, 1 if one failed, 2 if it could not be run at all.
+# As root, what is missing of qemu, busybox and cpio is installed with apt. The kernels are unpacked under target/kernels
+# and never installed. Exit status: 0 if every test passed on every kernel, 1 if one failed, 2 if it could not be run.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -27,10 +27,10 @@ work=$target/kernels
 limit=${MSEG_KERNELS_TIMEOUT:-300}
 accel=${MSEG_QEMU_ACCEL:-tcg}
 
-# What the guest needs; those of the second list may be missing on this machine, and built-in ones may be missing from a package.
+# What the tests need of the kernel beside what is built in.
 modules=(veth sch_ingress cls_bpf)
-required_tools=(ip tc)
-optional_tools=(ping bpftool ss)
+# For a look around with --shell; the tests need none of them. Those that this machine lacks are left out.
+tools=(ip tc ping bpftool)
 
 versions=() names=() binaries=() arguments=() programs='' shell=0 fresh=0
 
@@ -75,7 +75,6 @@ install_tools() {
     command -v qemu-system-x86_64 >/dev/null || missing+=(qemu-system-x86)
     command -v cpio >/dev/null || missing+=(cpio)
     command -v xz >/dev/null || missing+=(xz-utils)
-    command -v ip >/dev/null && command -v tc >/dev/null || missing+=(iproute2)
     # A dynamic busybox would need its loader before anything runs; only the static one will do for /init.
     { command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1; } || missing+=(busybox-static)
     ((${#missing[@]})) || return 0
@@ -106,7 +105,7 @@ fetch_kernel() {
     if [[ -z $package ]] || ! (cd "$scratch" && apt_get download "$package") >/dev/null 2>&1; then
         apt_get update || die "apt-get update failed"
         package=$(newest_package "$version")
-        [[ -n $package ]] || die "apt offers no linux-image-$version.*-cloud-amd64 (Debian 12 with its security updates does)"
+        [[ -n $package ]] || die "apt offers no cloud kernel $version (Debian 12 with its security updates does)"
         (cd "$scratch" && apt_get download "$package") || die "cannot download $package"
     fi
     dpkg-deb -x "$scratch"/*.deb "$scratch/tree"
@@ -156,8 +155,9 @@ build_tests() {
         programs=$target/debug
     fi
     ((${#binaries[@]} || shell)) && return 0
+    # The whole workspace, so that what `cargo test --workspace` built is used again.
     for name in "${names[@]}"; do
-        cargo test --quiet --no-run --message-format=json --manifest-path "$repository/Cargo.toml" -p mseg-tests \
+        cargo test --quiet --no-run --message-format=json --manifest-path "$repository/Cargo.toml" --workspace \
             --test "$name" >"$log" || die "the test '$name' does not build"
         # One line for each artefact; the tests' own carries "kind":["test"].
         binaries+=("$(sed -n 's/.*"kind":\["test"\].*"executable":"\([^"]*\)".*/\1/p' "$log" | tail -1)")
@@ -188,11 +188,9 @@ make_root() {
     install -m 755 "$helpers/init" "$root/init"
     printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
     printf 'root:x:0:\nnogroup:x:65534:\n' >"$root/etc/group"
-    for tool in "${required_tools[@]}" "${optional_tools[@]}"; do
+    for tool in "${tools[@]}"; do
         path=$(command -v "$tool") || continue
         add_program "$root" "$(realpath "$path")" /usr/bin
-        # `ss` and others may be reached through another name.
-        [[ -e $root/usr/bin/$tool ]] || ln -s "$(basename "$(realpath "$path")")" "$root/usr/bin/$tool"
     done
     # busybox' own shell takes its applets for `ip` and the like, whatever PATH says: give `sh -c` this machine's shell.
     add_program "$root" "$(realpath /bin/sh)" /bin
