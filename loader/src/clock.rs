@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 ///
 /// The maps hold `CLOCK_MONOTONIC`, which stands still while the machine is suspended: times from before a suspend
 /// come out late by its length.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     monotonic_ns: u64,
     realtime_ns: i128,
@@ -33,6 +33,11 @@ impl Clock {
     pub fn now() -> Result<Self> {
         let monotonic_ns = monotonic_ns()?;
         Ok(Self { monotonic_ns, realtime_ns: read(ClockId::CLOCK_REALTIME)? })
+    }
+
+    /// A moment on both clocks: nanoseconds of `CLOCK_MONOTONIC`, and since 1970 UTC.
+    pub const fn at(monotonic_ns: u64, realtime_ns: i128) -> Self {
+        Self { monotonic_ns, realtime_ns }
     }
 
     /// When this was made: nanoseconds of `CLOCK_MONOTONIC`.

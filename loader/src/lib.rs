@@ -1,5 +1,6 @@
 //! The user-space library of mseg: the only code that touches pins, aya and bpf(2) ([`kernel`], [`instance`]), the
-//! policy language ([`policy`]) and its compiler ([`compile`]), and typed reading of what the programs write.
+//! policy language ([`policy`]) and its compiler ([`compile`]), and typed reading of what the programs write, also as
+//! documents ([`view`]).
 
 pub mod attach;
 pub mod cli;
@@ -10,3 +11,4 @@ pub mod generation;
 pub mod instance;
 pub mod kernel;
 pub mod policy;
+pub mod view;

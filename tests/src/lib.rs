@@ -1,1 +1,21 @@
-//! The tests of mseg.
+//! The harness of the tests that need a real kernel, and of the demo.
+//!
+//! Everything a test makes lives in network and mount namespaces that only its own file descriptors keep alive: a test
+//! killed at any instant leaves no interface, no pin, no mount and no program behind.
+
+pub mod bpf;
+pub mod bpffs;
+pub mod capture;
+pub mod daemon;
+pub mod documents;
+pub mod frames;
+pub mod hook;
+pub mod interface;
+pub mod lab;
+pub mod namespace;
+pub mod netlink;
+pub mod privilege;
+pub mod process;
+pub mod programs;
+pub mod traffic;
+pub mod wait;

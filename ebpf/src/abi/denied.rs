@@ -37,5 +37,7 @@ pub struct Denied {
     /// denial.
     pub flags: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: u16,
+    /// Events about it.
+    pub events: u32,
 }

@@ -63,8 +63,6 @@ reasons! {
     NotIp = 38, "not-ip", false;
     /// No policy generation is active, or its maps are damaged.
     NoPolicy = 39, "no-policy", false;
-    /// The kernel could not make the headers readable.
-    PullFailed = 40, "pull-failed", false;
     /// The session table refused the new session.
     TableFull = 41, "table-full", false;
     /// The frame ends within its Ethernet or VLAN header.

@@ -31,18 +31,8 @@ pub const FIRST: u32 = 64;
 pub const LIMIT: u32 = 4096;
 
 /// Names of the ids below [`FIRST`], by id.
-pub const RESERVED_NAMES: [&str; 10] = [
-    "none",
-    "default-in",
-    "default-out",
-    "arp",
-    "nd",
-    "mld",
-    "dhcp",
-    "icmp-errors",
-    "failsafe",
-    "link-control",
-];
+pub const RESERVED_NAMES: [&str; 10] =
+    ["none", "default-in", "default-out", "arp", "nd", "mld", "dhcp", "icmp-errors", "failsafe", "link-control"];
 
 /// Bytes of a rule's name; names are at most one shorter.
 pub const NAME_LEN: usize = 64;
@@ -60,7 +50,9 @@ pub struct RuleName {
 /// A value of RULE_HITS (per-CPU array, index: rule id). Written by the programs, each CPU its own copy; set to zero by
 /// user space when an id is given to another name.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub struct RuleHits {
     /// Sessions (and packets that make none) judged by the rule.
     pub sessions: u64,

@@ -14,14 +14,13 @@ pub const MAX_HALF_OPEN: usize = 8_192;
 /// One session in both directions: the endpoint with the lower (address, port), compared as big-endian numbers, is
 /// always `lower`.
 #[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct SessionKey {
     /// Address of the lower endpoint, IPv4 as v4-mapped.
     pub lower_address: [u8; 16],
     /// Address of the higher endpoint.
     pub higher_address: [u8; 16],
-    /// Port of the lower endpoint, big-endian. ICMP and ICMPv6 echo: the identifier for the client, type and code of the
-    /// request (0x0800, 0x8000) for the server. Protocols without ports: 0.
+    /// Port of the lower endpoint, big-endian. ICMP and ICMPv6 echo: the identifier, for both. Other protocols: 0.
     pub lower_port: [u8; 2],
     /// Port of the higher endpoint, big-endian.
     pub higher_port: [u8; 2],
@@ -29,14 +28,16 @@ pub struct SessionKey {
     pub zone: u16,
     /// IP protocol number.
     pub protocol: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// ICMP and ICMPv6 echo: 1 if the lower endpoint asks, 2 if the higher does, so that two hosts may ask each other
+    /// with one identifier and neither is taken for the other's reply. Other protocols: 0.
+    pub echo: u8,
 }
 
 /// The state every protocol has.
 #[repr(u8)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[derive(TryFromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, TryFromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub enum SessionState {
     /// No session.
     #[default]
@@ -53,8 +54,9 @@ pub enum SessionState {
 
 /// The TCP sub-state, by nf_conntrack's names.
 #[repr(u8)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[derive(TryFromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, TryFromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 pub enum TcpState {
     /// Not TCP.
     #[default]
@@ -77,6 +79,11 @@ pub enum TcpState {
     Close = 8,
 }
 
+impl TcpState {
+    /// Number of sub-states.
+    pub const COUNT: usize = 9;
+}
+
 /// [`Session::flags`]: the client is the lower endpoint of the key.
 pub const FLAG_CLIENT_IS_LOWER: u8 = 1 << 0;
 /// [`Session::flags`]: the first packet went from the protected side (direction `out`).
@@ -87,6 +94,9 @@ pub const FLAG_DENIED: u8 = 1 << 2;
 pub const FLAG_PICKED_UP: u8 = 1 << 3;
 /// [`Session::flags`]: the rule has the attribute `log`.
 pub const FLAG_LOG: u8 = 1 << 4;
+
+/// [`Session::flags`]: it is in HALF_OPEN.
+pub const FLAG_HALF_OPEN: u8 = 1 << 5;
 
 /// Packets and bytes of one direction, added to atomically.
 #[repr(C)]

@@ -29,20 +29,25 @@ pub enum Payload {
 /// The payload's kind and offset.
 #[inline(always)]
 pub(super) fn parse<F: Frame + ?Sized>(frame: &F) -> Result<(Payload, usize), Reason> {
-    let [d0, d1, d2, d3, d4, d5]: [u8; 6] = frame.read(0).ok_or(Reason::EthernetShort)?;
     let mut offset = 14;
     let mut ethertype = read_ethertype(frame, 12)?;
-    if [d0, d1, d2, d3, d4] == [0x01, 0x80, 0xc2, 0, 0] && d5 & 0xf0 == 0 && !is_ip(ethertype) {
-        return Ok((Payload::LinkControl, offset));
+    if F::PLAIN && !matches!(ethertype, ETH_P_IP | ETH_P_IPV6) {
+        return Err(Reason::Unset);
     }
     let mut tags = 0;
-    while ethertype == ETH_P_8021Q || ethertype == ETH_P_8021AD {
+    while !F::PLAIN && (ethertype == ETH_P_8021Q || ethertype == ETH_P_8021AD) {
         if tags == MAX_TAGS {
             return Err(Reason::VlanDepth);
         }
         tags += 1;
         ethertype = read_ethertype(frame, offset + 2)?;
         offset += 4;
+    }
+    if !F::PLAIN && tags == 0 && !is_ip(ethertype) {
+        let [d0, d1, d2, d3, d4, d5]: [u8; 6] = frame.read(0).ok_or(Reason::EthernetShort)?;
+        if [d0, d1, d2, d3, d4] == [0x01, 0x80, 0xc2, 0, 0] && d5 & 0xf0 == 0 {
+            return Ok((Payload::LinkControl, offset));
+        }
     }
     let payload = match ethertype {
         ETH_P_IP => Payload::Ipv4,
@@ -61,5 +66,5 @@ fn read_ethertype<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<u16, Re
 /// IP sent to such an address is still IP: otherwise its address would carry it around the rules.
 #[inline(always)]
 fn is_ip(ethertype: u16) -> bool {
-    matches!(ethertype, ETH_P_IP | ETH_P_IPV6 | ETH_P_ARP | ETH_P_8021Q | ETH_P_8021AD)
+    matches!(ethertype, ETH_P_IP | ETH_P_IPV6 | ETH_P_ARP)
 }

@@ -88,6 +88,9 @@ pub(super) fn walk<F: Frame + ?Sized>(frame: &F, start: usize, first: u8) -> Res
             HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS | MOBILITY | HIP | SHIM6 => {}
             _ => return Ok(upper),
         }
+        if F::PLAIN {
+            return Err(Reason::Unset);
+        }
         let [next, length, third, fourth]: [u8; 4] = frame.read(upper.offset).ok_or(Reason::Ipv6ExtensionShort)?;
         let size = match upper.protocol {
             FRAGMENT => {

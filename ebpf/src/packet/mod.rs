@@ -28,6 +28,10 @@ pub mod protocol {
 
 /// Read access to a frame that starts with its Ethernet header.
 pub trait Frame {
+    /// Whether only plain frames are parsed: without VLAN tags, IPv4 options, fragments and IPv6 extension headers.
+    /// Others, and those that end too soon, give [`Reason::Unset`] and are to be parsed again without this. So the hot
+    /// path has offsets that are known when it is compiled, which is fast and easy for the verifier.
+    const PLAIN: bool;
     /// A copy of the bytes at `offset`; `None` where they cannot be read.
     fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T>;
     /// The frame's length in bytes, also of what cannot be read.
@@ -37,6 +41,7 @@ pub trait Frame {
 }
 
 impl Frame for [u8] {
+    const PLAIN: bool = false;
     fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T> {
         T::read_from_prefix(self.get(offset..)?).ok().map(|(value, _)| value)
     }
@@ -69,13 +74,12 @@ pub struct Packet {
     pub source: [u64; 2],
     /// Destination address.
     pub destination: [u64; 2],
+    /// Source port, big-endian; for an echo its identifier.
+    pub source_port: [u8; 2],
+    /// Destination port, big-endian; for an echo its identifier.
+    pub destination_port: [u8; 2],
     /// Offset of the transport header in the frame.
     pub transport: u16,
-    /// Source port, big-endian. An echo has its identifier on the asking side and the request's type on the other, so
-    /// that two hosts may ask each other with one identifier.
-    pub source_port: [u8; 2],
-    /// Destination port, big-endian.
-    pub destination_port: [u8; 2],
     /// IP protocol number of the transport header.
     pub protocol: u8,
     /// IPv4 TTL or IPv6 hop limit.
@@ -90,6 +94,10 @@ pub struct Packet {
     pub fragment: Fragment,
     /// 1 for IPv6, 0 for IPv4.
     pub ipv6: u8,
+    /// `ECHO_*` ([`transport`]).
+    pub echo: u8,
+    /// Zero: with whole words the compiler clears a packet inline, and not by a call that the verifier refuses.
+    pub reserved: [u8; 2],
 }
 
 /// What a frame carries.
@@ -108,7 +116,7 @@ pub enum Kind {
 /// Parses a frame. On an error `packet` holds what was read before it.
 ///
 /// # Errors
-/// Why the frame is malformed.
+/// Why the frame is malformed, or [`Reason::Unset`] if it is not plain ([`Frame::PLAIN`]).
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F, packet: &mut Packet) -> Result<Kind, Reason> {
     let (kind, network) = ethernet::parse(frame)?;

@@ -19,6 +19,13 @@ pub mod tcp_flag {
     pub const URG: u8 = 0x20;
 }
 
+/// [`Packet::echo`]: not an echo.
+pub const ECHO_NONE: u8 = 0;
+/// [`Packet::echo`]: a request.
+pub const ECHO_REQUEST: u8 = 1;
+/// [`Packet::echo`]: a reply.
+pub const ECHO_REPLY: u8 = 2;
+
 /// ICMP and ICMPv6 types.
 pub mod icmp_type {
     /// ICMP echo reply.
@@ -132,24 +139,17 @@ fn icmp<F: Frame + ?Sized>(frame: &F, offset: usize, packet: &mut Packet) -> Res
     let [kind, code]: [u8; 2] = frame.read(offset).ok_or(short(packet))?;
     packet.icmp_type = kind;
     packet.icmp_code = code;
-    if let Some(echo) = packet.echo() {
+    packet.echo = match (packet.ipv6, kind) {
+        (0, icmp_type::ECHO_REQUEST) | (1, icmp_type::V6_ECHO_REQUEST) => ECHO_REQUEST,
+        (0, icmp_type::ECHO_REPLY) | (1, icmp_type::V6_ECHO_REPLY) => ECHO_REPLY,
+        _ => ECHO_NONE,
+    };
+    if packet.echo != ECHO_NONE {
         let id: [u8; 2] = frame.read(offset + 4).ok_or(short(packet))?;
-        let request = [if packet.ipv6 == 0 { icmp_type::ECHO_REQUEST } else { icmp_type::V6_ECHO_REQUEST }, 0];
-        (packet.source_port, packet.destination_port) = match echo {
-            Echo::Request => (id, request),
-            Echo::Reply => (request, id),
-        };
+        packet.source_port = id;
+        packet.destination_port = id;
     }
     Ok(())
-}
-
-/// Which half of an echo a packet is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Echo {
-    /// A request.
-    Request,
-    /// A reply.
-    Reply,
 }
 
 impl Packet {
@@ -157,19 +157,6 @@ impl Packet {
     #[inline(always)]
     pub const fn is_icmp(&self) -> bool {
         (self.protocol == protocol::ICMP && self.ipv6 == 0) || (self.protocol == protocol::ICMPV6 && self.ipv6 == 1)
-    }
-
-    /// Which half of an echo it is, if any.
-    #[inline(always)]
-    pub const fn echo(&self) -> Option<Echo> {
-        if !self.is_icmp() {
-            return None;
-        }
-        match (self.ipv6, self.icmp_type) {
-            (0, icmp_type::ECHO_REQUEST) | (1, icmp_type::V6_ECHO_REQUEST) => Some(Echo::Request),
-            (0, icmp_type::ECHO_REPLY) | (1, icmp_type::V6_ECHO_REPLY) => Some(Echo::Reply),
-            _ => None,
-        }
     }
 
     /// Whether it is an ICMP error, which quotes the packet it is about: destination unreachable, source quench, time
@@ -239,5 +226,5 @@ pub fn quoted<F: Frame + ?Sized>(frame: &F, offset: usize, ipv6: bool) -> Option
         _ => {}
     }
     // An error about an error is never sent (RFC 1122 section 3.2.2); only echoes have sessions.
-    if inner.is_icmp() && inner.echo().is_none() { None } else { Some(inner) }
+    if inner.is_icmp() && inner.echo == ECHO_NONE { None } else { Some(inner) }
 }

@@ -2,19 +2,27 @@
 
 use zerocopy::transmute;
 
-use crate::{abi::session::SessionKey, packet::Packet};
+use crate::{
+    abi::session::SessionKey,
+    packet::{Packet, transport::ECHO_NONE},
+};
 
 /// A packet's key, and whether its sender is the key's lower endpoint.
+#[inline(always)]
+pub fn of(packet: &Packet, zone: u16) -> (SessionKey, bool) {
+    let mut key = SessionKey::default();
+    let sender_is_lower = write(packet, zone, &mut key);
+    (key, sender_is_lower)
+}
+
+/// Writes a packet's key, and says whether its sender is the key's lower endpoint.
 ///
 /// Endpoints compare by address, then by port, as big-endian numbers. When both are equal (an echo to oneself, or a
 /// TCP connection of a port to itself) the sender counts as lower.
 #[inline(always)]
-pub fn of(packet: &Packet, zone: u16) -> (SessionKey, bool) {
-    let source = (
-        u64::from_be(packet.source[0]),
-        u64::from_be(packet.source[1]),
-        u16::from_be_bytes(packet.source_port),
-    );
+pub fn write(packet: &Packet, zone: u16, key: &mut SessionKey) -> bool {
+    let source =
+        (u64::from_be(packet.source[0]), u64::from_be(packet.source[1]), u16::from_be_bytes(packet.source_port));
     let destination = (
         u64::from_be(packet.destination[0]),
         u64::from_be(packet.destination[1]),
@@ -28,28 +36,23 @@ pub fn of(packet: &Packet, zone: u16) -> (SessionKey, bool) {
     } else {
         source.2 <= destination.2
     };
-    let key = if sender_is_lower {
-        SessionKey {
-            lower_address: transmute!(packet.source),
-            higher_address: transmute!(packet.destination),
-            lower_port: packet.source_port,
-            higher_port: packet.destination_port,
-            zone,
-            protocol: packet.protocol,
-            reserved: 0,
-        }
+    // The asker is lower if a lower sender asks (1 ^ 1), or a higher one replies (2 ^ 0).
+    let echo = if packet.echo == ECHO_NONE { 0 } else { 1 + ((packet.echo ^ sender_is_lower as u8) & 1) };
+    key.zone = zone;
+    key.protocol = packet.protocol;
+    key.echo = echo;
+    if sender_is_lower {
+        key.lower_address = transmute!(packet.source);
+        key.higher_address = transmute!(packet.destination);
+        key.lower_port = packet.source_port;
+        key.higher_port = packet.destination_port;
     } else {
-        SessionKey {
-            lower_address: transmute!(packet.destination),
-            higher_address: transmute!(packet.source),
-            lower_port: packet.destination_port,
-            higher_port: packet.source_port,
-            zone,
-            protocol: packet.protocol,
-            reserved: 0,
-        }
-    };
-    (key, sender_is_lower)
+        key.lower_address = transmute!(packet.destination);
+        key.higher_address = transmute!(packet.source);
+        key.lower_port = packet.destination_port;
+        key.higher_port = packet.source_port;
+    }
+    sender_is_lower
 }
 
 #[cfg(test)]
@@ -90,6 +93,19 @@ mod tests {
         assert!(!sender_is_lower);
         assert_eq!(key.lower_address[12..], [9, 255, 255, 255]);
         assert_eq!(key.lower_port, 5u16.to_be_bytes());
+    }
+
+    #[test]
+    fn an_echo_reply_meets_its_request_and_not_the_other_sides_request() {
+        use crate::packet::transport::{ECHO_REPLY, ECHO_REQUEST};
+        let (a, b) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+        let request = Packet { echo: ECHO_REQUEST, ..packet(a, 7, b, 7) };
+        let reply = Packet { echo: ECHO_REPLY, ..packet(b, 7, a, 7) };
+        let other = Packet { echo: ECHO_REQUEST, ..packet(b, 7, a, 7) };
+        assert_eq!(of(&request, 0).0, of(&reply, 0).0);
+        assert_ne!(of(&request, 0).0, of(&other, 0).0);
+        assert_eq!(of(&request, 0).0.echo, 1);
+        assert_eq!(of(&other, 0).0.echo, 2);
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub struct AttachedInterface {
 pub fn attach(options: &AttachOptions) -> Result<Attached> {
     let paths = Paths::new(&options.instance)?;
     preflight::rights()?;
-    let tcx = preflight::kernel(options.hook)?;
+    let tcx = preflight::tcx(options.hook)?;
     let targets = target::resolve(&options.interfaces)?;
     if targets.is_empty() {
         return Err(Error::new(Code::Usage, "no interface was named"));

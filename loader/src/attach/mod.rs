@@ -5,7 +5,7 @@ mod detach;
 mod hook;
 mod interfaces;
 mod pins;
-mod preflight;
+pub mod preflight;
 mod signals;
 mod status;
 mod target;
@@ -21,7 +21,8 @@ pub use self::{
 };
 
 /// What becomes of a packet that is denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Decide, count and report, but drop nothing
     Observe,

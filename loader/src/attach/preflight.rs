@@ -19,7 +19,7 @@ const NEEDED: [(Capability, Option<Capability>, &str); 3] = [
 ];
 
 /// Checks that this process may do it.
-pub(super) fn rights() -> Result<()> {
+pub fn rights() -> Result<()> {
     let mut missing = Vec::new();
     if !geteuid().is_root() {
         missing.push("user root (to own the pins)".to_owned());
@@ -36,8 +36,17 @@ pub(super) fn rights() -> Result<()> {
     Err(Error::new(Code::Permission, format!("missing: {}", missing.join(", "))).hint("run this as root"))
 }
 
-/// Checks the kernel and decides between the hooks: `true` for TCX.
-pub(super) fn kernel(hook: Hook) -> Result<bool> {
+/// The running kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Its release, as `uname -r` prints it.
+    pub release: String,
+    /// Whether it has TCX.
+    pub tcx: bool,
+}
+
+/// Checks that the kernel is recent enough.
+pub fn kernel() -> Result<Kernel> {
     let name = uname().map_err(|e| Error::system("read the kernel version", &e.into()))?;
     let release = name.release().to_string_lossy();
     let version =
@@ -45,7 +54,12 @@ pub(super) fn kernel(hook: Hook) -> Result<bool> {
     if version < OLDEST {
         return Err(Error::failed(format!("Linux {release} is too old: {}.{} or later is needed", OLDEST.0, OLDEST.1)));
     }
-    let tcx = version >= TCX;
+    Ok(Kernel { release: release.into_owned(), tcx: version >= TCX })
+}
+
+/// Checks the kernel and decides between the hooks: `true` for TCX.
+pub(super) fn tcx(hook: Hook) -> Result<bool> {
+    let Kernel { release, tcx } = kernel()?;
     if hook == Hook::Tcx && !tcx {
         return Err(Error::failed(format!("Linux {release} has no TCX: {}.{} or later is needed", TCX.0, TCX.1))
             .hint("use --hook clsact, or leave --hook out"));

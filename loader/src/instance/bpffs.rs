@@ -10,7 +10,7 @@ use nix::{
 use crate::error::{Error, Result};
 
 /// Whether a BPF file system is mounted at `path`.
-pub(crate) fn is_mounted(path: &Path) -> Result<bool> {
+pub fn is_mounted(path: &Path) -> Result<bool> {
     let found = statfs(path).map_err(|e| {
         Error::file("look at", path, &e.into()).hint("--bpffs must name the mount point of a BPF file system")
     })?;

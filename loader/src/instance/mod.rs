@@ -21,6 +21,7 @@ use mseg_ebpf::abi::{
 
 use self::paths::Paths;
 pub use self::{
+    bpffs::is_mounted,
     interfaces::interface_name,
     lock::Lock,
     paths::{DEFAULT_BPFFS, DEFAULT_NAME, Options, instances},

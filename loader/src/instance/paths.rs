@@ -35,6 +35,16 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The directory of all instances.
+    fn root(&self) -> PathBuf {
+        self.bpffs.join("mseg")
+    }
+
+    /// The directory of its pins.
+    pub fn directory(&self) -> PathBuf {
+        self.root().join(&self.name)
+    }
+
     /// The command-line arguments that select this instance, without those that are the default.
     pub fn arguments(&self) -> String {
         let mut arguments = Vec::new();
@@ -71,8 +81,7 @@ pub(crate) struct Paths {
 impl Paths {
     pub(crate) fn new(options: &Options) -> Result<Self> {
         check_name(&options.name)?;
-        let root = options.bpffs.join("mseg");
-        let instance = root.join(&options.name);
+        let (root, instance) = (options.root(), options.directory());
         Ok(Self {
             bpffs: options.bpffs.clone(),
             maps: instance.join("maps"),

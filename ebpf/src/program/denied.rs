@@ -1,0 +1,84 @@
+//! DENIED, and the events about denials.
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use mseg_ebpf::abi::{
+    denied::{Denied, EVENT_INTERVAL_NS},
+    policy::DIRECTION_OUT,
+    session::{FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_OUT, Session, SessionKey, Traffic},
+};
+
+use super::{
+    env::Env,
+    events,
+    judge::Judgement,
+    maps,
+    memory::{add, increment, load, store, take},
+};
+
+/// Records the denial of a packet and reports it, at most once in [`EVENT_INTERVAL_NS`] for each flow.
+#[unsafe(no_mangle)]
+pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64, sender_is_lower: u32) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
+        return 0;
+    };
+    let judgement = Judgement::unpack(judgement);
+    let mut flags = FLAG_DENIED;
+    if sender_is_lower != 0 {
+        flags |= FLAG_CLIENT_IS_LOWER;
+    }
+    if env.direction == DIRECTION_OUT as u32 {
+        flags |= FLAG_OUT;
+    }
+    let suppressed = match maps::DENIED.get_ptr_mut(key) {
+        // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's (hashtab.c preallocates).
+        Some(denied) => unsafe {
+            add(&raw mut (*denied).traffic.packets, 1);
+            add(&raw mut (*denied).traffic.bytes, env.bytes);
+            store(&raw mut (*denied).last_ns, env.now_ns);
+            store(&raw mut (*denied).rule, judgement.rule);
+            store(&raw mut (*denied).generation, env.generation);
+            store(&raw mut (*denied).ifindex, env.ifindex);
+            store(&raw mut (*denied).reason, judgement.reason);
+            store(&raw mut (*denied).flags, flags);
+            if env.now_ns.wrapping_sub(load(&raw const (*denied).event_ns)) < EVENT_INTERVAL_NS {
+                increment(&raw mut (*denied).suppressed);
+                return 0;
+            }
+            store(&raw mut (*denied).event_ns, env.now_ns);
+            increment(&raw mut (*denied).events);
+            take(&raw mut (*denied).suppressed)
+        },
+        None => {
+            let denied = Denied {
+                traffic: Traffic { packets: 1, bytes: env.bytes },
+                first_ns: env.now_ns,
+                last_ns: env.now_ns,
+                event_ns: env.now_ns,
+                suppressed: 0,
+                rule: judgement.rule,
+                generation: env.generation,
+                ifindex: env.ifindex,
+                reason: judgement.reason,
+                flags,
+                reserved: 0,
+                events: 1,
+            };
+            // Another CPU may have been first; then this packet is missing in the entry, but not in STATS.
+            let _ = maps::DENIED.insert(key, &denied, BPF_NOEXIST as u64);
+            0
+        }
+    };
+    let session = Session {
+        to_server: Traffic { packets: 1, bytes: env.bytes },
+        created_ns: env.now_ns,
+        last_seen_tick: env.tick(),
+        rule: judgement.rule,
+        generation: env.generation,
+        ifindex: env.ifindex,
+        flags,
+        ..Session::default()
+    };
+    let verdict = env.verdict(false);
+    events::emit(env, events::DENIED, key, &session, events::pack(judgement.reason, verdict, suppressed))
+}

@@ -1,0 +1,72 @@
+//! Reports to user space through EVENTS.
+
+use mseg_ebpf::abi::{
+    event::{Event, EventKind},
+    reason::Reason,
+    session::{Session, SessionKey},
+    stats::EventStats,
+};
+
+use super::{env::Env, maps, memory};
+
+pub(crate) const OPENED: u32 = EventKind::SessionOpened as u32;
+pub(crate) const CLOSED: u32 = EventKind::SessionClosed as u32;
+pub(crate) const REJUDGED: u32 = EventKind::SessionRejudged as u32;
+pub(crate) const DENIED: u32 = EventKind::Denied as u32;
+
+/// Puts an event into the ring, or counts it as lost.
+///
+/// The flags are 0: the kernel wakes the reader only when it has caught up, so a busy reader costs no wake-ups.
+#[unsafe(no_mangle)]
+pub extern "C" fn emit(
+    env: *const Env,
+    kind: u32,
+    key: *const SessionKey,
+    session: *const Session,
+    packed: u64,
+) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(key), Some(session)) = (unsafe { (env.as_ref(), key.as_ref(), session.as_ref()) }) else {
+        return 0;
+    };
+    let Some(mut entry) = maps::EVENTS.reserve_untyped::<Event>(0) else {
+        count(|stats| stats.lost += 1);
+        return 0;
+    };
+    let event = entry.as_mut_ptr();
+    // SAFETY: room for an event, and every field of it is written. One at a time: a whole event is too much for the
+    // stack of a BPF program.
+    unsafe {
+        (*event).time_ns = env.now_ns;
+        core::ptr::copy_nonoverlapping(key, &raw mut (*event).key, 1);
+        core::ptr::copy_nonoverlapping(session, &raw mut (*event).session, 1);
+        (*event).suppressed = (packed >> 32) as u32;
+        (*event).kind = match kind {
+            OPENED => EventKind::SessionOpened,
+            CLOSED => EventKind::SessionClosed,
+            REJUDGED => EventKind::SessionRejudged,
+            _ => EventKind::Denied,
+        };
+        (*event).reason = memory::reason(packed as u8);
+        (*event).verdict = (packed >> 8) as u8;
+        (*event).reserved = 0;
+    }
+    entry.submit(0);
+    count(|stats| stats.submitted += 1);
+    1
+}
+
+/// A BPF function takes five arguments, so three travel in one.
+#[inline(always)]
+pub(crate) const fn pack(reason: Reason, verdict: u32, suppressed: u32) -> u64 {
+    (suppressed as u64) << 32 | (verdict as u64) << 8 | reason as u64
+}
+
+/// Adds to this CPU's EVENT_STATS.
+#[inline(always)]
+pub(crate) fn count(add: impl FnOnce(&mut EventStats)) {
+    if let Some(stats) = maps::EVENT_STATS.get_ptr_mut(0) {
+        // SAFETY: this CPU's own value of a live map entry.
+        add(unsafe { &mut *stats });
+    }
+}

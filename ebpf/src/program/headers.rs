@@ -1,0 +1,130 @@
+//! The frame in an skb, and its headers.
+
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{bindings::__sk_buff, helpers::bpf_skb_load_bytes};
+use mseg_ebpf::{
+    abi::reason::Reason,
+    packet::{self, Frame, Kind, Packet},
+};
+use zerocopy::FromBytes;
+
+use super::memory;
+
+/// The linear part of an skb, read directly: the hot path.
+struct Linear {
+    data: usize,
+    end: usize,
+    length: usize,
+    gso: bool,
+}
+
+impl Linear {
+    #[inline(always)]
+    fn new(skb: *mut __sk_buff) -> Self {
+        // SAFETY: `skb` is the program's context.
+        unsafe {
+            Self {
+                data: (*skb).data as usize,
+                end: (*skb).data_end as usize,
+                length: (*skb).len as usize,
+                gso: (*skb).gso_size != 0,
+            }
+        }
+    }
+}
+
+impl Frame for Linear {
+    const PLAIN: bool = true;
+
+    #[inline(always)]
+    fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T> {
+        let start = self.data + offset;
+        if start + size_of::<T>() > self.end {
+            return None;
+        }
+        // SAFETY: the bytes lie within the linear part, as just checked, and every bit pattern is a T.
+        Some(unsafe { (start as *const T).read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.length
+    }
+
+    #[inline(always)]
+    fn is_gso(&self) -> bool {
+        self.gso
+    }
+}
+
+/// All of an skb, read by a helper call each: for whatever is not plain or not linear. The helper takes any offset, so
+/// the verifier need not follow how it came about.
+pub(crate) struct Whole(pub(crate) *mut __sk_buff);
+
+impl Frame for Whole {
+    const PLAIN: bool = false;
+
+    #[inline(always)]
+    fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T> {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: `value` has room for the bytes asked for; the helper checks the rest.
+        let outcome = unsafe {
+            bpf_skb_load_bytes(self.0.cast(), offset as u32, value.as_mut_ptr().cast(), size_of::<T>() as u32)
+        };
+        // SAFETY: on success the helper has filled it, and every bit pattern is a T.
+        (outcome == 0).then(|| unsafe { value.assume_init() })
+    }
+
+    #[inline(always)]
+    fn length(&self) -> usize {
+        // SAFETY: the program's context.
+        unsafe { (*self.0).len as usize }
+    }
+
+    #[inline(always)]
+    fn is_gso(&self) -> bool {
+        // SAFETY: the program's context.
+        unsafe { (*self.0).gso_size != 0 }
+    }
+}
+
+/// Parses the headers.
+#[inline(always)]
+pub(crate) fn read(skb: *mut __sk_buff, packet: &mut Packet) -> Result<Kind, Reason> {
+    unpack(parse_headers(skb, packet))
+}
+
+/// Parses the headers. The outcome as a number: a kind, or a reason with [`MALFORMED`].
+#[unsafe(no_mangle)]
+pub extern "C" fn parse_headers(skb: *mut __sk_buff, packet: *mut Packet) -> u32 {
+    // SAFETY: the caller's packet, or null.
+    let Some(packet) = (unsafe { packet.as_mut() }) else {
+        return MALFORMED | Reason::Unset as u32;
+    };
+    if let Ok(kind) = packet::parse(&Linear::new(skb), packet) {
+        return kind as u32;
+    }
+    // Malformed, or merely not plain, or not linear: only a look at all of it tells.
+    *packet = Packet::default();
+    match packet::parse(&Whole(skb), packet) {
+        Ok(kind) => kind as u32,
+        Err(reason) => MALFORMED | reason as u32,
+    }
+}
+
+const MALFORMED: u32 = 1 << 8;
+
+#[inline(always)]
+fn unpack(outcome: u32) -> Result<Kind, Reason> {
+    const IP: u32 = Kind::Ip as u32;
+    const ARP: u32 = Kind::Arp as u32;
+    const LINK_CONTROL: u32 = Kind::LinkControl as u32;
+    match outcome {
+        IP => Ok(Kind::Ip),
+        ARP => Ok(Kind::Arp),
+        LINK_CONTROL => Ok(Kind::LinkControl),
+        outcome if outcome & MALFORMED != 0 => Err(memory::reason(outcome as u8)),
+        _ => Ok(Kind::Other),
+    }
+}

@@ -1,0 +1,171 @@
+//! The order in which a packet is decided: built-in rules, its session, the policy.
+
+use aya_ebpf::bindings::__sk_buff;
+use mseg_ebpf::{
+    abi::{
+        policy::{BUILTIN_ICMP_ERRORS, BUILTIN_MLD, BUILTIN_ND, PolicyHeader},
+        reason::Reason,
+        rule,
+        session::SessionKey,
+    },
+    packet::{Fragment, Packet},
+    policy::Tuple,
+};
+use zerocopy::transmute;
+
+use super::{
+    classify::{self, Decision},
+    env::Env,
+    memory, related, sessions,
+};
+
+/// The outcome for one packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Judgement {
+    pub(crate) rule: u32,
+    pub(crate) reason: Reason,
+    pub(crate) allow: bool,
+    /// Whether the rule decided now, and not a session that it decided earlier.
+    pub(crate) fresh: bool,
+}
+
+impl Judgement {
+    /// A denial that no rule had a say in.
+    #[inline(always)]
+    pub(crate) const fn unruled(reason: Reason) -> Self {
+        Self { reason, rule: rule::NONE, allow: false, fresh: false }
+    }
+
+    #[inline(always)]
+    const fn builtin(reason: Reason, rule: u32) -> Self {
+        Self { reason, rule, allow: true, fresh: true }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn of(decision: Decision) -> Self {
+        Self { reason: decision.reason(), rule: decision.rule, allow: decision.allow, fresh: true }
+    }
+
+    /// In one number, which a BPF function can return.
+    #[inline(always)]
+    pub(crate) const fn pack(self) -> u64 {
+        self.rule as u64 | (self.reason as u64) << 32 | (self.allow as u64) << 40 | (self.fresh as u64) << 41
+    }
+
+    #[inline(always)]
+    pub(crate) fn unpack(packed: u64) -> Self {
+        Self {
+            rule: packed as u32,
+            reason: memory::reason((packed >> 32) as u8),
+            allow: packed & 1 << 40 != 0,
+            fresh: packed & 1 << 41 != 0,
+        }
+    }
+}
+
+/// What is not IP has no sessions: a built-in rule lets it pass or nothing does. A packed [`Judgement`].
+#[unsafe(no_mangle)]
+pub extern "C" fn judge_link(env: *const Env, builtin: u32, rule: u32) -> u64 {
+    // SAFETY: the caller's, or null.
+    let Some(env) = (unsafe { env.as_ref() }) else {
+        return Judgement::unruled(Reason::NoPolicy).pack();
+    };
+    let judgement = match classify::header(env.generation) {
+        Some(header) if is_on(header, builtin) => Judgement::builtin(Reason::Builtin, rule),
+        Some(_) => Judgement::unruled(Reason::NotIp),
+        None => Judgement::unruled(Reason::NoPolicy),
+    };
+    judgement.pack()
+}
+
+/// What [`judge_session`] returns for a packet that opens a session, if any. No judgement is 0: each has a reason.
+pub(crate) const NO_SESSION: u64 = 0;
+/// What [`judge_session`] returns when the session is of another generation: no judgement has the reason 0.
+pub(crate) const STALE_SESSION: u64 = 1;
+
+/// Argument of [`judge_session`]: the session was just judged again.
+pub(crate) const REJUDGED: u32 = 2;
+
+/// Judges a packet by its session. A packed [`Judgement`], [`NO_SESSION`] or [`STALE_SESSION`]. Bit 0 of `call` is set if
+/// the sender is the key's lower endpoint, bit 1 is [`REJUDGED`].
+#[unsafe(no_mangle)]
+pub extern "C" fn judge_session(env: *const Env, packet: *const Packet, key: *const SessionKey, call: u32) -> u64 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet), Some(key)) = (unsafe { (env.as_ref(), packet.as_ref(), key.as_ref()) }) else {
+        return Judgement::unruled(Reason::NoPolicy).pack();
+    };
+    if packet.fragment == Fragment::Later {
+        return Judgement::unruled(Reason::Fragment).pack();
+    }
+    let Some(session) = sessions::find(env, key) else {
+        return NO_SESSION;
+    };
+    if sessions::reopens(session, packet) {
+        sessions::remove(key, session);
+        return NO_SESSION;
+    }
+    sessions::go_on(env, packet, key, session, call)
+}
+
+/// ICMP and ICMPv6 other than echo: each packet is judged by itself and makes no session. A packed [`Judgement`].
+#[unsafe(no_mangle)]
+pub extern "C" fn judge_icmp(skb: *mut __sk_buff, env: *const Env, packet: *const Packet) -> u64 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet)) = (unsafe { (env.as_ref(), packet.as_ref()) }) else {
+        return Judgement::unruled(Reason::NoPolicy).pack();
+    };
+    let judgement = match classify::header(env.generation) {
+        None => Judgement::unruled(Reason::NoPolicy),
+        Some(_) if packet.fragment == Fragment::Later => Judgement::unruled(Reason::Fragment),
+        Some(header) if is_on(header, BUILTIN_ND) && packet.is_neighbour_discovery() => {
+            Judgement::builtin(Reason::Builtin, rule::ND)
+        }
+        Some(header) if is_on(header, BUILTIN_MLD) && packet.is_listener_discovery() => {
+            Judgement::builtin(Reason::Builtin, rule::MLD)
+        }
+        Some(header) if is_on(header, BUILTIN_ICMP_ERRORS) && packet.is_icmp_error() => {
+            match related::belongs(skb, env, packet) {
+                0 => Judgement::unruled(Reason::IcmpErrorUnrelated),
+                _ => Judgement::builtin(Reason::IcmpError, rule::ICMP_ERRORS),
+            }
+        }
+        Some(_) => match Decision::unpack(decide(env, packet)) {
+            Some(decision) => Judgement::of(decision),
+            None => Judgement::unruled(Reason::NoPolicy),
+        },
+    };
+    judgement.pack()
+}
+
+/// What the policy says of a packet: a packed [`Decision`], 0 if its maps are damaged.
+#[unsafe(no_mangle)]
+pub extern "C" fn decide(env: *const Env, packet: *const Packet) -> u64 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet)) = (unsafe { (env.as_ref(), packet.as_ref()) }) else {
+        return 0;
+    };
+    classify::classify(env.generation, &tuple(env, packet))
+}
+
+#[inline(always)]
+fn is_on(header: &PolicyHeader, builtin: u32) -> bool {
+    header.builtins & builtin != 0
+}
+
+/// What rules look at in a packet.
+#[inline(always)]
+fn tuple(env: &Env, packet: &Packet) -> Tuple {
+    let icmp = packet.is_icmp();
+    Tuple {
+        source: transmute!(packet.source),
+        destination: transmute!(packet.destination),
+        interface: classify::interface_name(env.ifindex),
+        source_port: if icmp { 0 } else { u16::from_be_bytes(packet.source_port) },
+        destination_port: if icmp { 0 } else { u16::from_be_bytes(packet.destination_port) },
+        protocol: packet.protocol,
+        icmp_type: packet.icmp_type,
+        icmp_code: packet.icmp_code,
+        ipv6: packet.ipv6,
+        direction: env.direction as u8,
+    }
+}

@@ -1,0 +1,65 @@
+//! The pinned maps. Keys, values, writers, readers and lifetimes are described with the types in [`mseg_ebpf::abi`].
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    macros::btf_map,
+};
+use mseg_ebpf::abi::{
+    config::Config,
+    denied::{Denied, MAX_DENIED},
+    event::RING_BYTES,
+    interface::Interface,
+    meta::Meta,
+    policy::{MAX_RULE_ENTRIES, POLICY_SLOTS, PolicyHeader, RuleEntry, TEXT_CHUNKS, TextChunk},
+    rule::{self, RuleHits, RuleName},
+    session::{MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
+    stats::{COUNTERS, Counter, EventStats},
+};
+
+#[btf_map]
+pub(crate) static META: Array<Meta, 1> = Array::new();
+
+#[btf_map]
+pub(crate) static CONFIG: Array<Config, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+#[btf_map]
+pub(crate) static INTERFACES: HashMap<u32, Interface, 1024> = HashMap::new();
+
+#[btf_map]
+pub(crate) static SESSIONS: LruHashMap<SessionKey, Session, MAX_SESSIONS> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static HALF_OPEN: LruHashMap<SessionKey, Session, MAX_HALF_OPEN> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static DENIED: LruHashMap<SessionKey, Denied, MAX_DENIED> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static POLICY: ArrayOfMaps<Array<PolicyHeader, 1>, { POLICY_SLOTS as usize }> = ArrayOfMaps::new();
+
+/// One generation's entries.
+pub(crate) type Rules = Array<RuleEntry, { MAX_RULE_ENTRIES as usize }>;
+
+#[btf_map]
+pub(crate) static RULES: ArrayOfMaps<Rules, { POLICY_SLOTS as usize }> = ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static POLICY_TEXT: ArrayOfMaps<Array<TextChunk, { TEXT_CHUNKS as usize }>, { POLICY_SLOTS as usize }> =
+    ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static RULE_NAMES: HashMap<u32, RuleName, { (rule::LIMIT - rule::FIRST) as usize }> = HashMap::new();
+
+#[btf_map]
+pub(crate) static RULE_HITS: PerCpuArray<RuleHits, { rule::LIMIT as usize }> = PerCpuArray::new();
+
+#[btf_map]
+pub(crate) static STATS: PerCpuArray<Counter, { COUNTERS as usize }> = PerCpuArray::new();
+
+#[btf_map]
+pub(crate) static EVENT_STATS: PerCpuArray<EventStats, 1> = PerCpuArray::new();
+
+// Its records are `mseg_ebpf::abi::event::Event`; a value type here makes libbpf refuse the object.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<(), RING_BYTES> = RingBuf::new();

@@ -1,0 +1,356 @@
+//! The two session tables: continuing a session, opening one, promoting one at its first reply.
+//!
+//! An existing entry is always written through the pointer a look-up gave, never by a map update: updating an existing
+//! key of a full LRU hash evicts others (kernel/bpf/hashtab.c takes a free node before it looks for the key).
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use mseg_ebpf::{
+    abi::{
+        policy::{DIRECTION_IN, DIRECTION_OUT, timeout},
+        reason::Reason,
+        session::{
+            FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LOG, FLAG_OUT, FLAG_PICKED_UP, Session, SessionKey,
+            SessionState, Traffic,
+        },
+        time,
+    },
+    packet::{
+        Packet, protocol,
+        transport::{ECHO_REPLY, icmp_type},
+    },
+    policy::Tuple,
+    session::{
+        progress::{self, from_client},
+        tcp,
+    },
+};
+
+use super::{
+    classify::{self, Decision, classify},
+    env::Env,
+    events,
+    judge::{self, Judgement},
+    maps,
+    memory::{add, load, store},
+};
+
+/// The session of a key, if there is one that has not expired.
+#[inline(always)]
+pub(crate) fn find(env: &Env, key: &SessionKey) -> Option<*mut Session> {
+    let found = match maps::SESSIONS.get_ptr_mut(key) {
+        Some(session) => session,
+        None => maps::HALF_OPEN.get_ptr_mut(key)?,
+    };
+    // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's (hashtab.c preallocates).
+    let session = unsafe { &*found };
+    if time::ticks_since(env.tick(), session.last_seen_tick) > session.timeout_ticks {
+        expire(env, key, found);
+        return None;
+    }
+    Some(found)
+}
+
+/// Removes an expired session, which is as good as absent.
+#[unsafe(no_mangle)]
+pub extern "C" fn expire(env: *const Env, key: *const SessionKey, session: *mut Session) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(key), false) = (unsafe { (env.as_ref(), key.as_ref(), session.is_null()) }) else {
+        return 0;
+    };
+    // SAFETY: as in `find`.
+    let (state, flags) = unsafe { ((*session).state, (*session).flags) };
+    if !matches!(state, SessionState::Closed) {
+        let verdict = env.verdict(flags & FLAG_DENIED == 0);
+        events::emit(env, events::CLOSED, key, session, events::pack(Reason::Session, verdict, 0));
+    }
+    remove(key, session);
+    events::count(|stats| stats.sessions_expired += 1);
+    1
+}
+
+/// Removes a session from its table.
+#[inline(always)]
+pub(crate) fn remove(key: &SessionKey, session: *mut Session) {
+    // SAFETY: as in `find`.
+    let half_open = unsafe { (*session).flags } & FLAG_HALF_OPEN != 0;
+    // Another CPU may have removed it already, which is as well.
+    let _ = if half_open { maps::HALF_OPEN.remove(key) } else { maps::SESSIONS.remove(key) };
+}
+
+/// Whether the packet opens a new session in the place of this one.
+#[inline(always)]
+pub(crate) fn reopens(session: *mut Session, packet: &Packet) -> bool {
+    // SAFETY: as in `find`.
+    progress::reopens(unsafe { &*session }, packet)
+}
+
+/// Judges a packet by its session: see [`judge::judge_session`].
+#[inline(always)]
+pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, call: u32) -> u64 {
+    let fresh = call & judge::REJUDGED != 0;
+    // SAFETY: as in `find`.
+    if unsafe { load(&raw const (*session).generation) } != env.generation {
+        // Judged again, and still not of this generation: its maps are damaged.
+        return if fresh { Judgement::unruled(Reason::NoPolicy).pack() } else { judge::STALE_SESSION };
+    }
+    // SAFETY: as in `find`.
+    let (rule, flags) = unsafe { (load(&raw const (*session).rule), load(&raw const (*session).flags)) };
+    let allow = flags & FLAG_DENIED == 0;
+    // A denied session is kept as it is: should the policy change back before it expires, it goes on.
+    if allow || !env.enforces() {
+        // SAFETY: as in `find`.
+        advance(env, packet, key, session, from_client(unsafe { &*session }, call & 1 != 0));
+    }
+    let reason = if allow { Reason::Session } else { Decision { rule, allow, log: false }.reason() };
+    Judgement { rule, reason, allow, fresh }.pack()
+}
+
+/// Counts a packet in its session and takes the session to its next state.
+#[inline(always)]
+fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, from_client: bool) {
+    // SAFETY: as in `find`.
+    let before = unsafe { &*session };
+    let now = env.tick();
+    // SAFETY: as in `find`; the counters are added to atomically, since both directions may run at once.
+    unsafe {
+        let traffic = if from_client { &raw mut (*session).to_server } else { &raw mut (*session).to_client };
+        add(&raw mut (*traffic).packets, 1);
+        add(&raw mut (*traffic).bytes, env.bytes);
+        // Writing only what changes keeps the line clean for other CPUs.
+        if before.last_seen_tick != now {
+            store(&raw mut (*session).last_seen_tick, now);
+        }
+    }
+    let half_open = before.flags & FLAG_HALF_OPEN != 0;
+    let step = progress::step(before, packet, from_client);
+    if step.state != before.state as u8 || step.tcp_state != before.tcp_state as u8 || step.fins != before.fins {
+        change_state(env, key, session, step.pack());
+    }
+    if half_open && !from_client {
+        promote(key, session);
+    }
+}
+
+/// Writes a new state, its timeout, and reports a close.
+#[unsafe(no_mangle)]
+pub extern "C" fn change_state(env: *const Env, key: *const SessionKey, session: *mut Session, step: u32) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(key), false) = (unsafe { (env.as_ref(), key.as_ref(), session.is_null()) }) else {
+        return 0;
+    };
+    let step = progress::Step::unpack(step);
+    // SAFETY: as in `find`.
+    let before = unsafe { (*session).state } as u8;
+    // SAFETY: as in `find`; the numbers are those of the enums.
+    unsafe {
+        store((&raw mut (*session).state).cast(), step.state);
+        store((&raw mut (*session).tcp_state).cast(), step.tcp_state);
+        store(&raw mut (*session).fins, step.fins);
+    }
+    let index = progress::timeout(key.protocol, step.state, step.tcp_state);
+    set_timeout(env.generation, session, index);
+    if step.state == SessionState::Closed as u8 && before != SessionState::Closed as u8 {
+        events::count(|stats| stats.sessions_closed += 1);
+        // SAFETY: as in `find`.
+        let verdict = env.verdict(unsafe { (*session).flags } & FLAG_DENIED == 0);
+        events::emit(env, events::CLOSED, key, session, events::pack(Reason::Session, verdict, 0));
+    }
+    1
+}
+
+/// Takes the session's timeout from the generation; without one the old timeout stays.
+#[inline(always)]
+fn set_timeout(generation: u32, session: *mut Session, index: usize) {
+    if let Some(ticks) = timeout_ticks(generation, index) {
+        // SAFETY: as in `find`.
+        unsafe { store(&raw mut (*session).timeout_ticks, ticks) };
+    }
+}
+
+#[inline(always)]
+fn timeout_ticks(generation: u32, index: usize) -> Option<u32> {
+    let header = classify::header(generation)?;
+    if index >= timeout::COUNT {
+        return None;
+    }
+    Some(time::seconds_to_ticks(header.timeouts_s[index]))
+}
+
+/// Moves a session to SESSIONS, where unanswered packets cannot push it out.
+#[unsafe(no_mangle)]
+pub extern "C" fn promote(key: *const SessionKey, session: *mut Session) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(key), false) = (unsafe { (key.as_ref(), session.is_null()) }) else {
+        return 0;
+    };
+    // SAFETY: as in `find`.
+    let entry = unsafe { &mut *session };
+    entry.flags &= !FLAG_HALF_OPEN;
+    // Inserted before it is removed, so that it is never absent. Two replies at once both insert equal entries.
+    if maps::SESSIONS.insert(key, &*entry, BPF_NOEXIST as u64).is_ok() {
+        events::count(|stats| stats.sessions_promoted += 1);
+    }
+    let _ = maps::HALF_OPEN.remove(key);
+    1
+}
+
+/// Judges a session by the active generation, from its client's point of view, whoever sent this packet. 0 if it is gone
+/// or the generation's maps are damaged.
+#[unsafe(no_mangle)]
+pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
+        return 0;
+    };
+    let Some(session) = find(env, key) else {
+        return 0;
+    };
+    // SAFETY: as in `find`.
+    let (rule, flags, state, tcp_state) =
+        unsafe { ((*session).rule, (*session).flags, (*session).state as u8, (*session).tcp_state as u8) };
+    let Some(decision) = Decision::unpack(decide_session(env, key, session)) else {
+        return 0;
+    };
+    let new_flags = flags & !(FLAG_DENIED | FLAG_LOG) | decision_flags(decision);
+    // SAFETY: as in `find`. Two CPUs at once write the same. The generation is last: who sees it sees the rest.
+    unsafe {
+        store(&raw mut (*session).rule, decision.rule);
+        store(&raw mut (*session).flags, new_flags);
+        store(&raw mut (*session).generation, env.generation);
+    }
+    set_timeout(env.generation, session, progress::timeout(key.protocol, state, tcp_state));
+    events::count(|stats| stats.sessions_rejudged += 1);
+    if rule != decision.rule || flags != new_flags {
+        let packed = events::pack(decision.reason(), env.verdict(decision.allow), 0);
+        events::emit(env, events::REJUDGED, key, session, packed);
+    }
+    1
+}
+
+/// What the policy says of a session: a packed [`Decision`], 0 if its maps are damaged.
+#[unsafe(no_mangle)]
+pub extern "C" fn decide_session(env: *const Env, key: *const SessionKey, session: *const Session) -> u64 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(key), Some(session)) = (unsafe { (env.as_ref(), key.as_ref(), session.as_ref()) }) else {
+        return 0;
+    };
+    classify(env.generation, &tuple(key, session))
+}
+
+#[inline(always)]
+const fn decision_flags(decision: Decision) -> u8 {
+    let mut flags = 0;
+    if !decision.allow {
+        flags |= FLAG_DENIED;
+    }
+    if decision.log {
+        flags |= FLAG_LOG;
+    }
+    flags
+}
+
+/// What rules look at in a session: its first packet.
+#[inline(always)]
+fn tuple(key: &SessionKey, session: &Session) -> Tuple {
+    let client_is_lower = session.flags & FLAG_CLIENT_IS_LOWER != 0;
+    let (source, destination) =
+        if client_is_lower { (key.lower_address, key.higher_address) } else { (key.higher_address, key.lower_address) };
+    let (source_port, destination_port) =
+        if client_is_lower { (key.lower_port, key.higher_port) } else { (key.higher_port, key.lower_port) };
+    let words: [u64; 2] = zerocopy::transmute!(source);
+    let ipv4 = words[0] == 0 && u64::from_be(words[1]) >> 32 == 0xffff;
+    // The only ICMP that has a session is echo; its ports are an identifier.
+    let echo = match (key.protocol, ipv4) {
+        (protocol::ICMP, true) => Some(icmp_type::ECHO_REQUEST),
+        (protocol::ICMPV6, false) => Some(icmp_type::V6_ECHO_REQUEST),
+        _ => None,
+    };
+    Tuple {
+        source,
+        destination,
+        interface: classify::interface_name(session.ifindex),
+        source_port: if echo.is_none() { u16::from_be_bytes(source_port) } else { 0 },
+        destination_port: if echo.is_none() { u16::from_be_bytes(destination_port) } else { 0 },
+        protocol: key.protocol,
+        icmp_type: echo.unwrap_or(0),
+        icmp_code: 0,
+        ipv6: !ipv4 as u8,
+        direction: if session.flags & FLAG_OUT != 0 { DIRECTION_OUT } else { DIRECTION_IN },
+    }
+}
+
+/// Judges a packet that has no session by the policy, and opens one unless it is dropped. A packed [`Judgement`].
+#[unsafe(no_mangle)]
+pub extern "C" fn open(env: *const Env, packet: *const Packet, key: *const SessionKey, sender_is_lower: u32) -> u64 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet), Some(key)) = (unsafe { (env.as_ref(), packet.as_ref(), key.as_ref()) }) else {
+        return Judgement::unruled(Reason::NoPolicy).pack();
+    };
+    open_session(env, packet, key, sender_is_lower != 0).pack()
+}
+
+#[inline(always)]
+fn open_session(env: &Env, packet: &Packet, key: &SessionKey, sender_is_lower: bool) -> Judgement {
+    let mut flags = FLAG_HALF_OPEN;
+    if packet.protocol == protocol::TCP && !tcp::opens(packet.tcp_flags) {
+        if !env.picks_up() {
+            return Judgement::unruled(Reason::TcpMidstream);
+        }
+        flags |= FLAG_PICKED_UP;
+    }
+    if packet.echo == ECHO_REPLY {
+        return Judgement::unruled(Reason::IcmpUnsolicited);
+    }
+    let Some(decision) = Decision::unpack(judge::decide(env, packet)) else {
+        return Judgement::unruled(Reason::NoPolicy);
+    };
+    let judgement = Judgement::of(decision);
+    if !decision.allow && env.enforces() {
+        return judgement;
+    }
+    let (state, tcp_state) = progress::first(packet);
+    let Some(timeout_ticks) =
+        timeout_ticks(env.generation, progress::timeout(packet.protocol, state as u8, tcp_state as u8))
+    else {
+        return Judgement::unruled(Reason::NoPolicy);
+    };
+    flags |= decision_flags(decision);
+    if sender_is_lower {
+        flags |= FLAG_CLIENT_IS_LOWER;
+    }
+    if env.direction == DIRECTION_OUT as u32 {
+        flags |= FLAG_OUT;
+    }
+    let session = Session {
+        to_server: Traffic { packets: 1, bytes: env.bytes },
+        to_client: Traffic::default(),
+        created_ns: env.now_ns,
+        last_seen_tick: env.tick(),
+        timeout_ticks,
+        rule: decision.rule,
+        generation: env.generation,
+        ifindex: env.ifindex,
+        state,
+        tcp_state,
+        flags,
+        fins: 0,
+    };
+    if maps::HALF_OPEN.insert(key, &session, BPF_NOEXIST as u64).is_err() {
+        // Another CPU opened it just now, or the table has no room.
+        return match maps::HALF_OPEN.get_ptr_mut(key) {
+            // SAFETY: as in `find`.
+            Some(other) => unsafe {
+                let sender_is_client = from_client(&*other, sender_is_lower);
+                let traffic = if sender_is_client { &raw mut (*other).to_server } else { &raw mut (*other).to_client };
+                add(&raw mut (*traffic).packets, 1);
+                add(&raw mut (*traffic).bytes, env.bytes);
+                judgement
+            },
+            None => Judgement::unruled(Reason::TableFull),
+        };
+    }
+    events::count(|stats| stats.sessions_created += 1);
+    let packed = events::pack(judgement.reason, env.verdict(judgement.allow), 0);
+    events::emit(env, events::OPENED, key, &session, packed);
+    judgement
+}

@@ -1,0 +1,32 @@
+//! What the maps hold, in the form that leaves the program: serialisable structs, the filters over them, and the
+//! names of everything. Only [`Context::of`] reads from the kernel.
+//!
+//! Numbers are numbers with the unit in the key's name, addresses canonical strings, times RFC 3339 in UTC, and
+//! enumerations lower-case words. Keys are only ever added.
+
+mod address;
+mod context;
+mod denied;
+mod filter;
+mod id;
+mod names;
+mod protocol;
+mod rule;
+mod session;
+mod since;
+mod stats;
+mod status;
+mod time;
+
+pub use address::{Endpoint, address, mapped};
+pub use context::Context;
+pub use denied::DeniedView;
+pub use filter::{Criterion, Field, Filter, Record};
+pub use id::SessionId;
+pub use names::{Direction, State, TcpState, Verdict};
+pub use protocol::Protocol;
+pub use rule::{Hits, RuleAction, RuleDirection, RuleView};
+pub use session::{SessionView, Totals, is_expired, last_seen};
+pub use stats::{EventsView, MapView, PacketsView, SessionsView, StatsView};
+pub use status::{FillView, InterfaceView, PolicyStatus, StatusView};
+pub use time::Time;

@@ -1,0 +1,186 @@
+//! The command line, as clap sees it. The text here is the help; msegctl(8) says more.
+
+mod filter;
+mod global;
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use mseg::{
+    attach::Mode,
+    view::SessionId,
+};
+
+pub(crate) use filter::{Denials, Selection, Sessions, Sort};
+pub(crate) use global::{Global, wants_json};
+
+/// The clap definition: what completions and the manual page are checked against.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Inspect and edit what mseg keeps in the kernel
+///
+/// msegctl reads sessions, rules and counters from the maps of an mseg instance, and edits its policy. Each run does
+/// one thing and ends; nothing has to stay running.
+#[derive(Debug, Parser)]
+#[command(name = "msegctl", version, arg_required_else_help = true, subcommand_required = true)]
+#[command(disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 done, 1 failed or nothing matched, 2 usage, 3 not loaded, 4 permission, \
+                        5 invalid policy, 6 maps of another version, 7 would lock you out.")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show whether it works: mode, policy, interfaces, sessions
+    #[command(alias = "show")]
+    Status,
+    /// Check everything that can be wrong, and say what to do
+    Doctor,
+    /// List, count and delete sessions
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// List what was denied lately
+    #[command(subcommand)]
+    Denied(DeniedCommand),
+    /// List, add and delete rules
+    #[command(subcommand)]
+    Rule(RuleCommand),
+    /// Apply, check and show the policy
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Show or set whether denied packets are dropped
+    #[command(subcommand)]
+    Mode(ModeCommand),
+    /// Show the counters
+    #[command(subcommand)]
+    Stats(StatsCommand),
+    /// Print the completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// List sessions
+    #[command(aliases = ["show", "ls"])]
+    List(Selection<Sessions>),
+    /// Show one session
+    Get {
+        /// The session's id, as `session list -v` prints it
+        id: SessionId,
+    },
+    /// Count sessions
+    Count(Selection<Sessions>),
+    /// Delete sessions: their next packet is judged as if it were the first
+    #[command(aliases = ["del", "rm"])]
+    Delete(DeleteArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DeleteArgs {
+    /// Ids of sessions, as `session list -v` prints them
+    #[arg(conflicts_with = "all")]
+    pub(crate) ids: Vec<SessionId>,
+    /// Delete every session
+    #[arg(long)]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) selection: Selection<Sessions>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeniedCommand {
+    /// List flows that were denied lately
+    #[command(aliases = ["show", "ls"])]
+    List(Selection<Denials>),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RuleCommand {
+    /// List rules with their hits, in the order in which they are asked
+    ///
+    /// The text can be applied again: hits are comments.
+    #[command(aliases = ["show", "ls"])]
+    List,
+    /// Show one rule with its hits
+    Get {
+        /// The rule's name
+        name: String,
+    },
+    /// Add a rule to the active policy
+    ///
+    /// The arguments are a rule of the policy language, see mseg-policy(5):
+    /// `msegctl rule add web allow in tcp from any to any port 80,443`.
+    Add {
+        /// The rule: NAME ACTION DIRECTION [PROTOCOL] [from ...] [to ...] [ATTRIBUTES]
+        #[arg(required = true, value_name = "RULE")]
+        rule: Vec<String>,
+    },
+    /// Delete a rule from the active policy
+    #[command(aliases = ["del", "rm"])]
+    Delete {
+        /// The rules' names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Make a policy the active one, at once and as a whole
+    Apply {
+        /// The policy file; `-` for standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Check a policy file without loading anything
+    Check {
+        /// The policy file; `-` for standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Print the active policy
+    ///
+    /// The text can be applied again.
+    #[command(aliases = ["list", "ls"])]
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModeCommand {
+    /// Show the mode
+    #[command(aliases = ["list", "ls"])]
+    Show,
+    /// Set the mode
+    Set {
+        /// The mode
+        mode: Mode,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StatsCommand {
+    /// Show the counters
+    #[command(aliases = ["list", "ls"])]
+    Show,
+}
+
+/// The shells that completions exist for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub enum Shell {
+    /// GNU Bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+}

@@ -1,0 +1,146 @@
+//! Text for people: aligned columns, bold headers, colours where wanted.
+
+use std::io::Write;
+
+use super::{
+    column::{Column, Row, Shown, Tone},
+    escape::{Escaped, escaped},
+    report::{Block, Report, Text},
+    rows::{Source, for_each},
+};
+use crate::stop::Stop;
+
+/// Rows by which the widths of columns are chosen. They are held; those after them are written as they come, however
+/// many, and a longer cell then shifts its line.
+const MEASURED_ROWS: usize = 1_000;
+
+/// How text is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    pub(super) color: bool,
+    pub(super) header: bool,
+    pub(super) verbose: bool,
+}
+
+/// Writes a listing; the header only if there is a row.
+pub(super) fn listing<R: Row>(out: &mut dyn Write, style: Style, source: Source<'_, R>) -> Result<(), Stop> {
+    let columns: Vec<Column<R>> = R::columns()
+        .into_iter()
+        .filter(|c| match c.shown {
+            Shown::Always | Shown::Text => true,
+            Shown::Verbose => style.verbose,
+            Shown::Plain => false,
+        })
+        .collect();
+    let mut table = Table::new(columns.iter().map(|c| (c.name.to_uppercase(), c.right)).collect(), style);
+    for_each(source, |row| {
+        let cells = columns.iter().map(|column| {
+            let mut cell = String::new();
+            // Writing to a string does not fail.
+            let _ = (column.write)(&row, &mut Escaped(&mut cell));
+            (cell, (column.tone)(&row))
+        });
+        table.push(out, cells.collect())
+    })?;
+    table.finish(out)
+}
+
+/// Writes a report.
+pub(super) fn report<R: Report>(out: &mut dyn Write, style: Style, report: &R) -> Result<(), Stop> {
+    let mut text = Text::default();
+    report.describe(&mut text, style.verbose);
+    for (i, block) in text.blocks.into_iter().enumerate() {
+        if i > 0 {
+            writeln!(out)?;
+        }
+        match block {
+            Block::Fields(fields) => {
+                let mut table = Table::new(vec![Default::default(); 2], Style { header: false, ..style });
+                for field in fields {
+                    table.push(out, field.map(|(cell, tone)| (escaped(&cell), tone)).to_vec())?;
+                }
+                table.finish(out)?;
+            }
+            Block::Table(header, rows) => {
+                let header = header.iter().map(|name| match name.strip_prefix('>') {
+                    Some(name) => (name.to_uppercase(), true),
+                    None => (name.to_uppercase(), false),
+                });
+                let mut table = Table::new(header.collect(), style);
+                for row in rows {
+                    table.push(out, row.into_iter().map(|(cell, tone)| (escaped(&cell), tone)).collect())?;
+                }
+                table.finish(out)?;
+            }
+            Block::Lines(lines) => lines.iter().try_for_each(|line| writeln!(out, "{}", escaped(line)))?,
+        }
+    }
+    Ok(())
+}
+
+type Line = Vec<(String, Tone)>;
+
+/// Aligned columns.
+struct Table {
+    header: Vec<(String, bool)>,
+    style: Style,
+    /// Rows held back until the widths are known; `None` from then on.
+    held: Option<Vec<Line>>,
+    widths: Vec<usize>,
+}
+
+impl Table {
+    fn new(header: Vec<(String, bool)>, style: Style) -> Self {
+        let widths = header.iter().map(|(name, _)| if style.header { name.chars().count() } else { 0 }).collect();
+        Self { header, style, held: Some(Vec::new()), widths }
+    }
+
+    fn push(&mut self, out: &mut dyn Write, line: Line) -> Result<(), Stop> {
+        let Some(held) = &mut self.held else {
+            return self.write(out, &line);
+        };
+        for (width, (cell, _)) in self.widths.iter_mut().zip(&line) {
+            *width = (*width).max(cell.chars().count());
+        }
+        held.push(line);
+        if held.len() == MEASURED_ROWS { self.finish(out) } else { Ok(()) }
+    }
+
+    /// Writes what is held.
+    fn finish(&mut self, out: &mut dyn Write) -> Result<(), Stop> {
+        let held = self.held.take().unwrap_or_default();
+        if self.style.header && !held.is_empty() {
+            let header: Line = self.header.iter().map(|(name, _)| (name.clone(), Tone::Heading)).collect();
+            self.write(out, &header)?;
+        }
+        held.iter().try_for_each(|line| self.write(out, line))
+    }
+
+    fn write(&self, out: &mut dyn Write, line: &Line) -> Result<(), Stop> {
+        let mut text = String::new();
+        for (i, (((cell, tone), width), (_, right))) in line.iter().zip(&self.widths).zip(&self.header).enumerate() {
+            let padding = width.saturating_sub(cell.chars().count());
+            let (before, after) = if *right { (padding, 0) } else { (0, padding) };
+            text.extend(std::iter::repeat_n(' ', before));
+            let color = self.style.color.then(|| color(*tone)).flatten();
+            text.push_str(color.unwrap_or_default());
+            text.push_str(cell);
+            text.push_str(if color.is_some() { "\x1b[0m" } else { "" });
+            if i + 1 < line.len() {
+                text.extend(std::iter::repeat_n(' ', after + 2));
+            }
+        }
+        let text = text.trim_end_matches(' ');
+        Ok(writeln!(out, "{text}")?)
+    }
+}
+
+fn color(tone: Tone) -> Option<&'static str> {
+    match tone {
+        Tone::Plain => None,
+        Tone::Good => Some("\x1b[32m"),
+        Tone::Warn => Some("\x1b[33m"),
+        Tone::Bad => Some("\x1b[31m"),
+        Tone::Heading => Some("\x1b[1m"),
+    }
+}

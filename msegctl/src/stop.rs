@@ -1,0 +1,69 @@
+//! Why a command ends early, and the one place where that becomes text and an exit code.
+
+use std::io::{self, Write};
+
+use mseg::error::Error;
+use serde::Serialize;
+
+use crate::output::{escaped, write_json};
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// It failed.
+    Error(Error),
+    /// The reader of standard output has gone; nothing is wrong.
+    Pipe,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Errors of writing to standard output; nothing else here does input or output.
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Pipe,
+            _ => Self::Error(Error::system("write standard output", &error)),
+        }
+    }
+}
+
+impl Stop {
+    /// Says so on standard error, as text or as one line of JSON, and returns the exit code.
+    pub(crate) fn report(&self, err: &mut dyn Write, json: bool) -> u8 {
+        match self {
+            Self::Pipe => 0,
+            Self::Error(error) => {
+                // There is nowhere left to say that this failed.
+                let _ = if json { report_json(err, error) } else { report_text(err, error) };
+                error.code as u8
+            }
+        }
+    }
+}
+
+fn report_json(err: &mut dyn Write, error: &Error) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        error: Body<'a>,
+    }
+    #[derive(Serialize)]
+    struct Body<'a> {
+        code: &'static str,
+        message: &'a str,
+        hint: Option<&'a str>,
+    }
+    let error = Body { code: error.code.name(), message: &error.message, hint: error.hint.as_deref() };
+    Ok(write_json(err, false, &Document { error })?)
+}
+
+fn report_text(err: &mut dyn Write, error: &Error) -> io::Result<()> {
+    // An invalid policy's message is a text of several lines: file, line, caret and all.
+    let lines = |text: &str| text.lines().map(escaped).collect::<Vec<_>>().join("\n");
+    writeln!(err, "error: {}", lines(&error.message))?;
+    error.hint.as_deref().map_or(Ok(()), |hint| writeln!(err, "hint: {}", lines(hint)))
+}

@@ -1,0 +1,259 @@
+//! Map entries as the programs could have left them, at a fixed time.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use mseg::{
+    attach::Mode,
+    clock::Clock,
+    policy,
+    view::{
+        Context, DeniedView, EventsView, FillView, InterfaceView, MapView, PolicyStatus, RuleView, SessionId,
+        SessionView, StatsView, StatusView, Time,
+    },
+};
+use mseg_ebpf::abi::{
+    denied::Denied,
+    reason::Reason,
+    rule::RuleHits,
+    session::{self, Session, SessionKey, SessionState, TcpState, Traffic},
+    stats::{self, Counter, EventStats},
+    time::{seconds_to_ticks, tick},
+};
+
+use crate::{
+    denied::DeniedRow,
+    doctor::{Check, Diagnosis},
+    mode::ModeReport,
+    policy::{Applied, Checked, Shown},
+    rule::RuleRow,
+    session::{SessionCount, SessionRow, SessionsDeleted},
+    status::StatusReport,
+};
+
+const S: u64 = 1_000_000_000;
+const NOW_NS: u64 = 100_000 * S;
+
+pub(super) const POLICY: &str = "\
+default in deny
+default out allow
+builtin arp off
+failsafe in tcp from 10.0.0.0/8 to any port 22
+failsafe in udp to any port 51820
+timeout tcp-established 2h
+define office = { 10.1.0.0/16, 2001:db8:1::/48 }
+rule web allow in tcp to any port 80,443,8000-8999
+rule db allow in tcp from office to 10.0.5.0/24 port 5432 log
+rule no-telnet deny out tcp to any port 23 priority 10
+rule ping allow in icmp type echo-request
+rule uplink allow both udp from any port 53 to any iface eth0
+";
+
+pub(super) fn context() -> Context {
+    let rules = [(1, "default-in"), (2, "default-out"), (8, "failsafe"), (64, "web"), (65, "no-telnet")];
+    Context {
+        clock: Clock::at(NOW_NS, 1_700_000_000_000_000_000),
+        rules: rules.map(|(id, name)| (id, name.to_owned())).into(),
+        // A name that would clear the terminal.
+        interfaces: BTreeMap::from([(2, "eth0".into()), (3, "v\x1b[2Jeth".into())]),
+    }
+}
+
+fn key(protocol: u8, client: (&str, u16), server: (&str, u16), zone: u16) -> (SessionKey, u8) {
+    let side = |(address, port): (&str, u16)| (address.parse::<IpAddr>().unwrap(), port);
+    let key = SessionId::between(protocol, side(client), side(server), zone).0;
+    let is_lower = key.lower_address == mseg::view::mapped(side(client).0) && key.lower_port == client.1.to_be_bytes();
+    (key, if is_lower { session::FLAG_CLIENT_IS_LOWER } else { 0 })
+}
+
+pub(super) fn sessions() -> Vec<(SessionKey, Session)> {
+    let seen = |seconds_ago: u64| tick(NOW_NS - seconds_ago * S);
+    let (web, web_flags) = key(6, ("192.0.2.77", 40_000), ("10.0.5.1", 443), 0);
+    let (dns, dns_flags) = key(17, ("2001:db8::1", 5353), ("2001:db8:1::53", 53), 3);
+    let (ping, ping_flags) = key(1, ("10.0.5.1", 7), ("192.0.2.77", 7), 0);
+    let (odd, odd_flags) = key(200, ("10.0.5.1", 0), ("198.51.100.7", 0), 0);
+    vec![
+        (
+            web,
+            Session {
+                to_server: Traffic { packets: 12, bytes: 3_456 },
+                to_client: Traffic { packets: 10, bytes: 1_234_567 },
+                created_ns: NOW_NS - 192 * S,
+                last_seen_tick: seen(2),
+                timeout_ticks: seconds_to_ticks(7_200),
+                rule: 64,
+                generation: 7,
+                ifindex: 2,
+                state: SessionState::Established,
+                tcp_state: TcpState::Established,
+                flags: web_flags,
+                fins: 0,
+            },
+        ),
+        (
+            dns,
+            Session {
+                to_server: Traffic { packets: 1, bytes: 80 },
+                created_ns: NOW_NS - 5 * S,
+                last_seen_tick: seen(5),
+                timeout_ticks: seconds_to_ticks(30),
+                rule: 1,
+                generation: 7,
+                ifindex: 3,
+                state: SessionState::New,
+                flags: dns_flags | session::FLAG_DENIED,
+                ..Session::default()
+            },
+        ),
+        (
+            ping,
+            Session {
+                to_server: Traffic { packets: 3, bytes: 294 },
+                to_client: Traffic { packets: 3, bytes: 294 },
+                created_ns: NOW_NS - 90_000 * S,
+                last_seen_tick: seen(0),
+                timeout_ticks: seconds_to_ticks(30),
+                rule: 99,
+                generation: 6,
+                ifindex: 9,
+                state: SessionState::Established,
+                flags: ping_flags | session::FLAG_OUT,
+                ..Session::default()
+            },
+        ),
+        (
+            odd,
+            Session {
+                created_ns: NOW_NS,
+                last_seen_tick: seen(0),
+                timeout_ticks: seconds_to_ticks(600),
+                rule: 2,
+                generation: 7,
+                ifindex: 2,
+                state: SessionState::New,
+                flags: odd_flags | session::FLAG_OUT | session::FLAG_PICKED_UP,
+                ..Session::default()
+            },
+        ),
+    ]
+}
+
+pub(super) fn session_rows(context: &Context) -> Vec<SessionRow<'_>> {
+    let now = context.now();
+    sessions().iter().map(|(key, s)| SessionRow { session: SessionView::new(context, key, s), now }).collect()
+}
+
+pub(super) fn denied_rows(context: &Context) -> Vec<DeniedRow<'_>> {
+    let (key, flags) = key(6, ("203.0.113.9", 51_000), ("10.0.5.1", 23), 0);
+    let denied = Denied {
+        traffic: Traffic { packets: 4, bytes: 240 },
+        first_ns: NOW_NS - 3_700 * S,
+        last_ns: NOW_NS - S / 2,
+        event_ns: NOW_NS - S,
+        suppressed: 1,
+        rule: 65,
+        generation: 7,
+        ifindex: 2,
+        reason: Reason::RuleDeny,
+        flags,
+        reserved: [0; 6],
+    };
+    vec![DeniedRow { denied: DeniedView::new(context, &key, &denied), now: context.now() }]
+}
+
+pub(super) fn rule_rows(context: &Context) -> Vec<RuleRow> {
+    let mut hits = vec![RuleHits::default(); 66];
+    hits[64] = RuleHits { sessions: 3, packets: 120, bytes: 99_000, last_hit_ns: NOW_NS - 2 * S };
+    hits[8] = RuleHits { sessions: 1, packets: 10, bytes: 1_000, last_hit_ns: NOW_NS - 7_300 * S };
+    let policy = policy::parse("fixture", POLICY).unwrap();
+    let views = RuleView::all(context, &policy, &hits).into_iter();
+    views.map(|rule| RuleRow { rule, now: context.now(), continues: false }).collect()
+}
+
+pub(super) fn stats() -> StatsView {
+    let mut counters = vec![Counter::default(); stats::COUNTERS as usize];
+    for (verdict, reason, packets) in [
+        (stats::VERDICT_ALLOWED, Reason::Session, 1_000),
+        (stats::VERDICT_ALLOWED, Reason::RuleAllow, 20),
+        (stats::VERDICT_DENIED, Reason::DefaultDeny, 7),
+        (stats::VERDICT_OBSERVED, Reason::TcpMidstream, 3),
+    ] {
+        counters[stats::index(verdict, reason) as usize] = Counter { packets, bytes: packets * 100 };
+    }
+    let events = EventStats {
+        submitted: 30,
+        lost: 1,
+        sessions_created: 20,
+        sessions_closed: 10,
+        sessions_expired: 2,
+        sessions_promoted: 15,
+        sessions_rejudged: 4,
+    };
+    let map = |name: &str, entries, max_entries, bytes| MapView { name: name.into(), entries, max_entries, bytes };
+    let maps = vec![map("META", None, 1, 4_096), map("SESSIONS", Some(5), 131_072, 15_728_640)];
+    StatsView::new(&counters, &events, 5, 1, maps)
+}
+
+pub(super) fn status(context: &Context) -> StatusReport {
+    let interface = |name: &str, ifindex, attached, here, zone| InterfaceView {
+        name: name.into(),
+        ifindex,
+        role: if zone == 0 { "host" } else { "workload" },
+        hook: if here { "tcx" } else { "clsact" },
+        zone,
+        attached,
+        here,
+        since: context.time(NOW_NS - 86_400 * S),
+    };
+    let status = StatusView {
+        instance: "default".into(),
+        path: "/sys/fs/bpf/mseg/default".into(),
+        loader_version: "0.1.0".into(),
+        mode: Mode::Observe,
+        midstream: "grace",
+        grace_until: Some(context.time(NOW_NS + 60 * S)),
+        policy: Some(PolicyStatus { generation: 7, applied: context.time(NOW_NS - 60 * S), rules: 5, entries: 12 }),
+        interfaces: vec![
+            interface("eth0", 2, Some(true), true, 0),
+            interface("v\x1b[2Jeth", 3, Some(false), true, 1),
+            interface("eth1", 4, None, false, 2),
+        ],
+        sessions: FillView { active: 5, entries: 6, max_entries: 131_072 },
+        half_open: FillView { active: 1, entries: 8_000, max_entries: 8_192 },
+        events: EventsView { submitted: 30, lost: 1 },
+    };
+    StatusReport { status, now: context.now() }
+}
+
+pub(super) fn diagnosis() -> Diagnosis {
+    Diagnosis::new(vec![
+        Check::ok("kernel", "Linux 6.12.0, attaches by TCX"),
+        Check::warn("events", "30 submitted, 1 lost", "the ring was full when they came: is msegd running?"),
+        Check::fail("loaded", "map SESSIONS:\n  key size 44, not 40", "mseg-loader upgrade"),
+    ])
+}
+
+pub(super) fn shown() -> Shown {
+    let policy = policy::parse("fixture", POLICY).unwrap();
+    let applied = Time::of_unix_ns(1_700_000_000_000_000_000);
+    Shown { generation: 7, applied, text: policy.to_string(), policy }
+}
+
+pub(super) fn applied(changed: bool) -> Applied {
+    Applied { generation: 8, changed, rules: 5, entries: 12 }
+}
+
+pub(super) fn checked() -> Checked {
+    Checked { file: "policy.mseg".into(), valid: true, rules: 5, entries: 12 }
+}
+
+pub(super) fn mode() -> ModeReport {
+    ModeReport { mode: Mode::Enforce }
+}
+
+pub(super) fn count() -> SessionCount {
+    SessionCount { count: 4 }
+}
+
+pub(super) fn deleted() -> SessionsDeleted {
+    SessionsDeleted { deleted: 1, missing: vec![SessionId(sessions()[1].0)] }
+}

@@ -1,0 +1,135 @@
+//! The few bpf(2) commands that tests need to make trouble and to look behind the programs' backs.
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+const MAP_CREATE: i32 = 0;
+const MAP_LOOKUP_ELEM: i32 = 1;
+const OBJ_PIN: i32 = 6;
+const OBJ_GET: i32 = 7;
+const PROG_GET_FD_BY_ID: i32 = 13;
+const PROG_QUERY: i32 = 16;
+
+/// `BPF_MAP_TYPE_HASH`.
+pub const HASH: u32 = 1;
+/// `BPF_MAP_TYPE_ARRAY`.
+pub const ARRAY: u32 = 2;
+/// `BPF_TCX_INGRESS`.
+pub const TCX_INGRESS: u32 = 46;
+/// `BPF_TCX_EGRESS`.
+pub const TCX_EGRESS: u32 = 47;
+
+/// Makes a map.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn make_map(kind: u32, key_size: u32, value_size: u32, max_entries: u32) -> io::Result<OwnedFd> {
+    call_for_fd(MAP_CREATE, &mut [kind, key_size, value_size, max_entries, 0])
+}
+
+/// Pins a map or program.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn pin(object: &OwnedFd, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attributes = [0; 4];
+    put_address(&mut attributes, 0, path.as_ptr().cast());
+    attributes[2] = object.as_raw_fd().cast_unsigned();
+    call(OBJ_PIN, &mut attributes).map(drop)
+}
+
+/// Opens a pinned map or program.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attributes = [0; 4];
+    put_address(&mut attributes, 0, path.as_ptr().cast());
+    call_for_fd(OBJ_GET, &mut attributes)
+}
+
+/// Reads one value of a map whose keys are `u32`; `size` is that of the whole value (times the CPUs, if it is per CPU).
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn look_up(map: &OwnedFd, key: u32, size: usize) -> io::Result<Vec<u8>> {
+    let mut value = vec![0_u8; size];
+    let mut attributes = [0; 8];
+    attributes[0] = map.as_raw_fd().cast_unsigned();
+    put_address(&mut attributes, 2, (&raw const key).cast());
+    put_address(&mut attributes, 4, value.as_mut_ptr().cast_const());
+    call(MAP_LOOKUP_ELEM, &mut attributes)?;
+    Ok(value)
+}
+
+/// Ids of the programs at a TCX hook of an interface in this thread's network namespace, in their order. None on a
+/// kernel without TCX.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn tcx_programs(interface: u32, hook: u32) -> io::Result<Vec<u32>> {
+    let mut ids = [0_u32; 64];
+    let mut attributes = [0; 16];
+    attributes[0] = interface;
+    attributes[1] = hook;
+    put_address(&mut attributes, 4, ids.as_mut_ptr().cast_const().cast());
+    attributes[6] = 64;
+    match call(PROG_QUERY, &mut attributes) {
+        Ok(_) => Ok(ids[..ids.len().min(attributes[6] as usize)].to_vec()),
+        // EINVAL: no such hook in this kernel. ENOENT: nothing was ever attached.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a program is still loaded.
+pub fn program_lives(id: u32) -> bool {
+    call_for_fd(PROG_GET_FD_BY_ID, &mut [id, 0, 0]).is_ok()
+}
+
+fn put_address(attributes: &mut [u32], at: usize, pointer: *const u8) {
+    let bytes = (pointer as u64).to_ne_bytes();
+    for (word, half) in attributes[at..].iter_mut().zip(bytes.chunks_exact(4)) {
+        *word = u32::from_ne_bytes([half[0], half[1], half[2], half[3]]);
+    }
+}
+
+fn call_for_fd(command: i32, attributes: &mut [u32]) -> io::Result<OwnedFd> {
+    let fd = call(command, attributes)?;
+    // SAFETY: the command answers with a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `attributes` is `union bpf_attr`, as far as the command reads it.
+fn call(command: i32, attributes: &mut [u32]) -> io::Result<i32> {
+    // The union holds 8-byte numbers, so it must be aligned for them.
+    let mut aligned = [0_u64; 8];
+    let mut words = aligned.iter_mut();
+    for pair in attributes.chunks(2) {
+        let word = words.next().ok_or(io::ErrorKind::InvalidInput)?;
+        let bytes = [pair[0].to_ne_bytes(), pair.get(1).copied().unwrap_or(0).to_ne_bytes()].concat();
+        *word = u64::from_ne_bytes(bytes.try_into().map_err(|_| io::ErrorKind::InvalidInput)?);
+    }
+    let size = size_of_val(attributes);
+    // SAFETY: `aligned` is live and at least `size` long; the addresses in it are of buffers that the callers hold.
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, aligned.as_mut_ptr(), size) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    for (pair, word) in attributes.chunks_mut(2).zip(aligned) {
+        let bytes = word.to_ne_bytes();
+        for (half, bytes) in pair.iter_mut().zip(bytes.chunks_exact(4)) {
+            *half = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+    }
+    i32::try_from(answer).map_err(|_| io::ErrorKind::InvalidData.into())
+}

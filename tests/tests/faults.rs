@@ -1,0 +1,238 @@
+//! Wrong input, and programs killed at any instant: a clear error, the right exit code, and nothing half done.
+
+use std::{fs, os::unix::fs::chown, thread, time::Duration};
+
+use anyhow::{Result, ensure};
+use mseg_tests::{
+    bpf,
+    documents::{expect, number},
+    hook::Attached,
+    lab::{self, Lab, PROTECTED, SERVER_V4},
+    on_both_hooks,
+    traffic::{icmp::Pinger, tcp, udp},
+    wait::eventually,
+};
+
+const WEB: &str = "default in deny\ndefault out allow\nrule web allow in tcp to any port 80\n";
+const BROKEN: &str = "default in deny\nrule web allow in tcp to any port 80\nrule bad allow in tcp to any prot 81\n";
+
+on_both_hooks! {
+    unknown_interface_is_refused,
+    user_without_privilege_is_refused,
+    bpffs_is_mounted_where_it_is_missing,
+    directory_that_is_no_bpffs_is_refused,
+    foreign_pin_directory_is_refused,
+    foreign_file_in_the_pin_directory_is_refused,
+    pinned_map_of_another_layout_is_refused,
+    broken_policy_is_shown_and_changes_nothing,
+    killed_daemon_changes_nothing,
+    killed_msegctl_changes_nothing_or_everything,
+    killed_loader_can_be_repeated,
+    daemon_accounts_for_every_event,
+}
+
+fn unknown_interface_is_refused(lab: &Lab) -> Result<()> {
+    let hook = lab.hook().name();
+    lab.run("mseg-loader", &["attach", "nosuch0", "--hook", hook])?.exits(1)?.complains(&["nosuch0"])?;
+    lab.is_clean()?;
+    // A right one before a wrong one is not kept either.
+    lab.run("mseg-loader", &["attach", PROTECTED, "nosuch0", "--hook", hook])?.exits(1)?.complains(&["nosuch0"])?;
+    lab.is_clean()?;
+    lab.attach(&[])?;
+    lab.run("mseg-loader", &["attach", "nosuch0", "--hook", hook])?.exits(1)?;
+    lab.is_attached()
+}
+
+fn user_without_privilege_is_refused(lab: &Lab) -> Result<()> {
+    let hook = lab.hook().name();
+    lab.run_as_nobody("mseg-loader", &["attach", PROTECTED, "--hook", hook])?.exits(4)?;
+    lab.is_clean()?;
+    lab.attach(&[])?;
+    for command in [["mode", "show"], ["session", "list"], ["rule", "list"], ["mode", "set"]] {
+        let more = if command[1] == "set" { &["enforce"][..] } else { &[] };
+        let ran = lab.run_as_nobody("msegctl", &[&["-j"], &command[..], more].concat())?.exits(4)?;
+        expect(&ran.json_error()?, "/code", "permission")?;
+        ensure!(ran.stdout.is_empty(), "data beside an error:\n{ran}");
+    }
+    lab.run_as_nobody("mseg-loader", &["detach", "--all"])?.exits(4)?;
+    lab.run_as_nobody("msegd", &[])?.exits(4)?;
+    expect(&lab.json(&["mode", "show"])?, "/mode", "observe")?;
+    lab.is_attached()
+}
+
+fn bpffs_is_mounted_where_it_is_missing(lab: &Lab) -> Result<()> {
+    lab.mounts.unmount_bpffs()?;
+    lab.run("msegctl", &["status"])?.exits(3)?;
+    ensure!(!lab.mounts.is_bpffs("/sys/fs/bpf"), "a reader mounts nothing");
+    lab.attach(&[])?;
+    ensure!(lab.mounts.is_bpffs("/sys/fs/bpf"), "the loader mounts it");
+    lab.ctl(&["status"])?;
+    Ok(())
+}
+
+fn directory_that_is_no_bpffs_is_refused(lab: &Lab) -> Result<()> {
+    lab.mounts.run(|| fs::create_dir("/run/plain"))?;
+    fs_refused(lab, "/run/nosuch")?;
+    fs_refused(lab, "/run/programs/mseg-loader")
+}
+
+fn foreign_pin_directory_is_refused(lab: &Lab) -> Result<()> {
+    lab.mounts.run(|| -> Result<()> {
+        fs::create_dir("/sys/fs/bpf/mseg")?;
+        Ok(chown("/sys/fs/bpf/mseg", Some(1000), Some(1000))?)
+    })?;
+    let hook = lab.hook().name();
+    let ran = lab.run("mseg-loader", &["attach", PROTECTED, "--hook", hook])?;
+    ensure!(ran.status.code().is_some_and(|code| code != 0), "{ran}");
+    let ran = ran.complains(&["/sys/fs/bpf/mseg"])?;
+    ensure!(ran.stderr.contains("own"), "says who owns it: {ran}");
+    ensure!(lab.attached()? == Attached::default());
+    ensure!(lab.mounts.pins()? == ["/sys/fs/bpf/mseg/"], "{:?}", lab.mounts.pins()?);
+    Ok(lab.mounts.run(|| fs::remove_dir("/sys/fs/bpf/mseg"))?)
+}
+
+fn foreign_file_in_the_pin_directory_is_refused(lab: &Lab) -> Result<()> {
+    let maps = "/sys/fs/bpf/mseg/default/maps";
+    let foreign = format!("{maps}/FOREIGN");
+    lab.mounts.run(|| -> Result<()> {
+        fs::create_dir_all(maps)?;
+        Ok(bpf::pin(&bpf::make_map(bpf::HASH, 4, 8, 16)?, foreign.as_ref())?)
+    })?;
+    let hook = lab.hook().name();
+    let ran = lab.run("mseg-loader", &["attach", PROTECTED, "--hook", hook])?.complains(&["FOREIGN"])?;
+    ensure!(ran.status.code().is_some_and(|code| code != 0), "{ran}");
+    ensure!(lab.attached()? == Attached::default());
+    ensure!(lab.mounts.pins()?.iter().filter(|pin| !pin.ends_with('/')).eq([&foreign]), "nothing else is pinned");
+    Ok(lab.mounts.run(|| fs::remove_dir_all("/sys/fs/bpf/mseg"))?)
+}
+
+fn pinned_map_of_another_layout_is_refused(lab: &Lab) -> Result<()> {
+    lab.attach(&[])?;
+    let sessions = "/sys/fs/bpf/mseg/default/maps/SESSIONS";
+    lab.mounts.run(|| -> Result<()> {
+        fs::remove_file(sessions)?;
+        Ok(bpf::pin(&bpf::make_map(bpf::HASH, 8, 16, 99)?, sessions.as_ref())?)
+    })?;
+    lab.run("msegctl", &["session", "list"])?.exits(6)?.complains(&["SESSIONS"])?;
+    let ran = lab.run("mseg-loader", &["attach", PROTECTED, "--hook", lab.hook().name()])?.exits(6)?;
+    ran.complains(&["SESSIONS", "40", "64", "131072"])?;
+    lab.is_attached()?;
+    // Detaching must stay possible: it is the way out.
+    lab.run("mseg-loader", &["detach", "--all"])?.ok()?;
+    lab.is_clean()
+}
+
+fn broken_policy_is_shown_and_changes_nothing(lab: &Lab) -> Result<()> {
+    let shown = ["/run/test.policy", "3", "prot", "^", "expected"];
+    let (broken, hook) = (lab.policy(BROKEN)?, lab.hook().name());
+    let attach = ["attach", PROTECTED, "--hook", hook, "--policy", broken];
+    lab.run("mseg-loader", &attach)?.exits(5)?.complains(&shown)?;
+    lab.is_clean()?;
+    lab.run("msegctl", &["policy", "check", broken])?.exits(5)?.complains(&shown)?;
+    lab.attach(&["--policy", lab.policy(WEB)?, "--mode", "enforce"])?;
+    let before = lab.ctl(&["policy", "show"])?.stdout;
+    lab.run("msegctl", &["policy", "apply", lab.policy(BROKEN)?])?.exits(5)?.complains(&shown)?;
+    let error = lab.run("msegctl", &["-j", "policy", "apply", broken])?.exits(5)?.json_error()?;
+    expect(&error, "/code", "invalid-policy")?;
+    lab.run("msegctl", &["rule", "add", "bad", "allow", "in", "tcp", "to", "any", "prot", "81"])?.exits(5)?;
+    lab.run("msegctl", &["rule", "delete", "nosuch"])?.exits(1)?.complains(&["nosuch"])?;
+    lab.run("msegctl", &["rule", "add", "web", "allow", "in", "tcp"])?;
+    ensure!(lab.ctl(&["policy", "show"])?.stdout == before, "the policy is unchanged");
+    tcp::is_denied(&lab.client, lab::server(81)[0])
+}
+
+fn killed_daemon_changes_nothing(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(WEB)?, "--mode", "enforce"])?;
+    let listener = tcp::listen(&lab.server, lab::server(80)[0])?;
+    let mut connection = tcp::connect(&lab.client, &listener)?;
+    for _ in 0..3 {
+        let daemon = lab.daemon(&[])?;
+        tcp::connect(&lab.client, &listener)?.exchange(10, 10)?;
+        daemon.event("of a session", |event| event["event"] == "session-opened")?;
+        daemon.kill()?;
+        connection.exchange(10_000, 10_000)?;
+        tcp::is_denied(&lab.client, lab::server(81)[0])?;
+    }
+    lab.is_attached()
+}
+
+fn killed_msegctl_changes_nothing_or_everything(lab: &Lab) -> Result<()> {
+    let paths = ["/run/one.policy", "/run/two.policy"];
+    lab.mounts.run(|| -> Result<()> {
+        for (path, port) in paths.iter().zip([5001, 5002]) {
+            fs::write(path, format!("default in deny\nrule five allow in udp to any port 5000,{port}\n"))?;
+        }
+        Ok(())
+    })?;
+    lab.attach(&["--policy", paths[0], "--mode", "enforce"])?;
+    let pair = udp::Pair::open(&lab.client, &lab.server, lab::server(5000)[0])?;
+    for attempt in 0..40_u64 {
+        let path = paths[usize::from(attempt % 2 == 0)];
+        let mut child = lab.place().command("msegctl", &["policy", "apply", path]).spawn()?;
+        thread::sleep(Duration::from_micros(attempt * 250));
+        child.kill()?;
+        child.wait()?;
+        pair.ask(10, 10)?;
+        let text = lab.ctl(&["policy", "show"])?.stdout;
+        ensure!(text.contains("5001") != text.contains("5002"), "half a policy: {text}");
+    }
+    lab.ctl(&["policy", "apply", paths[0]])?;
+    ensure!(lab.ctl(&["policy", "show"])?.stdout.contains("5001"));
+    pair.ask(10, 10)
+}
+
+fn killed_loader_can_be_repeated(lab: &Lab) -> Result<()> {
+    let attach = ["attach", PROTECTED, "--hook", lab.hook().name()];
+    for attempt in 0..12_u64 {
+        let mut child = lab.place().command("mseg-loader", &attach).spawn()?;
+        thread::sleep(Duration::from_millis(attempt * 4));
+        child.kill()?;
+        child.wait()?;
+        Pinger::new(&lab.client, SERVER_V4)?.ping(8)?;
+        lab.attach(&[])?;
+        Pinger::new(&lab.client, SERVER_V4)?.ping(8)?;
+        let mut child = lab.place().command("mseg-loader", &["detach", "--all"]).spawn()?;
+        thread::sleep(Duration::from_millis(attempt));
+        child.kill()?;
+        child.wait()?;
+        lab.run("mseg-loader", &["detach", "--all"])?;
+        lab.is_clean()?;
+    }
+    Ok(())
+}
+
+fn daemon_accounts_for_every_event(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(WEB)?, "--mode", "enforce"])?;
+    let daemon = lab.daemon(&[])?;
+    let listener = tcp::listen(&lab.server, lab::server(80)[0])?;
+    for _ in 0..20 {
+        tcp::connect(&lab.client, &listener)?.reset()?;
+    }
+    eventually(|| {
+        let opened = daemon.events()?.iter().filter(|event| event["event"] == "session-opened").count();
+        ensure!(opened >= 20, "{opened} sessions opened");
+        let closed = daemon.events()?.iter().filter(|event| event["event"] == "session-closed").count();
+        ensure!(closed >= 20, "{closed} sessions closed");
+        Ok(())
+    })?;
+    let (status, lines) = daemon.terminate()?;
+    ensure!(status.success(), "SIGTERM is a clean end: {status}");
+    let stats = lab.stats()?;
+    let submitted = number(&stats, "/events/submitted")?;
+    expect(&stats, "/events/lost", 0)?;
+    let from_kernel = lines.iter().filter(|line| {
+        ["session-opened", "session-closed", "session-rejudged", "denied"]
+            .iter()
+            .any(|kind| line.contains(&format!("\"event\":\"{kind}\"")))
+    });
+    let written = u64::try_from(from_kernel.count())?;
+    ensure!(written == submitted, "{submitted} submitted, {written} written");
+    Ok(())
+}
+
+fn fs_refused(lab: &Lab, directory: &str) -> Result<()> {
+    let arguments = ["attach", PROTECTED, "--hook", lab.hook().name(), "--bpffs", directory];
+    let ran = lab.run("mseg-loader", &arguments)?.complains(&[directory])?;
+    ensure!(ran.status.code().is_some_and(|code| [1, 2].contains(&code)), "{ran}");
+    lab.is_clean()
+}
