@@ -82,7 +82,11 @@ pub(crate) fn run(args: &[OsString], out: &mut dyn Write, terminal: bool) -> Res
         // Help and version were asked for, so they are data.
         Err(help) if !help.use_stderr() => {
             let text = help.render();
-            if terminal { write!(out, "{}", text.ansi())? } else { write!(out, "{text}")? }
+            if terminal {
+                write!(out, "{}", text.ansi())?
+            } else {
+                write!(out, "{text}")?
+            }
             return Ok(Outcome::Done);
         }
         Err(error) => return Err(usage::error(&error).into()),

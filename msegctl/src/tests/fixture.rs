@@ -155,7 +155,8 @@ pub(super) fn denied_rows(context: &Context) -> Vec<DeniedRow<'_>> {
         ifindex: 2,
         reason: Reason::RuleDeny,
         flags,
-        reserved: [0; 6],
+        reserved: 0,
+        events: 1,
     };
     vec![DeniedRow { denied: DeniedView::new(context, &key, &denied), now: context.now() }]
 }
