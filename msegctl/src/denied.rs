@@ -8,7 +8,7 @@ use mseg::{
 use mseg_ebpf::abi::{denied::Denied, session::SessionKey};
 
 use crate::{
-    cli::{DeniedCommand, Denials, Selection, Sort},
+    cli::{DeniedCommand, Sort},
     output::{Column, Row, Shown, ago},
     run::{Outcome, Run},
     select::{Each, select},
@@ -64,8 +64,8 @@ pub(crate) fn run(run: &mut Run<'_>, command: &DeniedCommand) -> Result<Outcome,
     run.output.listing(Box::new(|each: Each<'_, DeniedRow<'_>>| {
         let source = |each: Each<'_, (SessionKey, Denied)>| {
             instance.for_each_denied(&mut |key, denied| {
-                let wanted = selection.filter.is_empty()
-                    || selection.filter.matches(&Record::denied(&context, key, denied));
+                let wanted =
+                    selection.filter.is_empty() || selection.filter.matches(&Record::denied(&context, key, denied));
                 if wanted { each((*key, *denied)) } else { std::ops::ControlFlow::Continue(()) }
             })
         };

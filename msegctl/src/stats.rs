@@ -20,9 +20,8 @@ impl Report for StatsView {
     fn describe(&self, text: &mut Text, verbose: bool) {
         let plain = |value: &dyn ToString| (value.to_string(), Tone::Plain);
         let (packets, bytes) = (&self.packets, &self.bytes);
-        let row = |name: &str, packets: u64, bytes: u64, tone| {
-            vec![plain(&name), (packets.to_string(), tone), plain(&bytes)]
-        };
+        let row =
+            |name: &str, packets: u64, bytes: u64, tone| vec![plain(&name), (packets.to_string(), tone), plain(&bytes)];
         text.table(
             &["verdict", ">packets", ">bytes"],
             vec![

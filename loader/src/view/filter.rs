@@ -11,8 +11,8 @@ use mseg_ebpf::abi::{
 };
 
 use super::{
-    Context, Direction, Endpoint, Protocol, State, TcpState, Time, Verdict, names::names,
-    session::endpoints, session::last_seen, since,
+    Context, Direction, Endpoint, Protocol, State, TcpState, Time, Verdict, names::names, session::endpoints,
+    session::last_seen, since,
 };
 
 names! {
@@ -157,10 +157,7 @@ impl Criterion {
     /// The criteria in a value of an option: separated by commas, any of them may hold. `now` is
     /// what [`Field::Since`] counts back from.
     pub fn parse(field: Field, values: &str, now: Timestamp) -> Result<Vec<Self>, String> {
-        values
-            .split(',')
-            .map(|value| Self::parse_one(field, value, now))
-            .collect()
+        values.split(',').map(|value| Self::parse_one(field, value, now)).collect()
     }
 
     fn parse_one(field: Field, value: &str, now: Timestamp) -> Result<Self, String> {
@@ -194,9 +191,7 @@ impl Criterion {
             Self::Ip(net) => net.contains(&client.address) || net.contains(&server.address),
             Self::Sport(low, high) => (*low..=*high).contains(&client.port),
             Self::Dport(low, high) => (*low..=*high).contains(&server.port),
-            Self::Port(low, high) => {
-                (*low..=*high).contains(&client.port) || (*low..=*high).contains(&server.port)
-            }
+            Self::Port(low, high) => (*low..=*high).contains(&client.port) || (*low..=*high).contains(&server.port),
             Self::Proto(protocol) => record.protocol == *protocol,
             Self::State(state) => record.state == Some(*state),
             Self::TcpState(state) => record.tcp_state == Some(*state),
@@ -237,9 +232,7 @@ impl Filter {
 
     /// Whether the record passes.
     pub fn matches(&self, record: &Record<'_>) -> bool {
-        self.wanted
-            .iter()
-            .all(|(_, alternatives)| alternatives.iter().any(|c| c.matches(record)))
+        self.wanted.iter().all(|(_, alternatives)| alternatives.iter().any(|c| c.matches(record)))
             && !self.unwanted.iter().any(|c| c.matches(record))
     }
 }
@@ -247,15 +240,12 @@ impl Filter {
 fn prefix(text: &str) -> Result<IpNet, String> {
     let net = match text.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address.to_canonical()),
-        Err(_) => text
-            .parse::<IpNet>()
-            .map_err(|_| "expected an address or prefix, such as 10.0.0.0/8 or 2001:db8::1")?,
+        Err(_) => {
+            text.parse::<IpNet>().map_err(|_| "expected an address or prefix, such as 10.0.0.0/8 or 2001:db8::1")?
+        }
     };
     if net.trunc() != net {
-        return Err(format!(
-            "bits are set beyond the prefix length: {} is meant?",
-            net.trunc()
-        ));
+        return Err(format!("bits are set beyond the prefix length: {} is meant?", net.trunc()));
     }
     Ok(net)
 }
@@ -264,11 +254,7 @@ fn ports(text: &str, criterion: fn(u16, u16) -> Criterion) -> Result<Criterion, 
     let wrong = || String::from("expected a port, or a range such as 8000-8999");
     let number = |text: &str| {
         // `u16::from_str` also takes a plus sign.
-        text.bytes()
-            .all(|b| b.is_ascii_digit())
-            .then(|| text.parse::<u16>().ok())
-            .flatten()
-            .ok_or_else(wrong)
+        text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten().ok_or_else(wrong)
     };
     let (low, high) = text.split_once('-').unwrap_or((text, text));
     let (low, high) = (number(low)?, number(high)?);
@@ -280,18 +266,15 @@ fn ports(text: &str, criterion: fn(u16, u16) -> Criterion) -> Result<Criterion, 
 
 fn state(text: &str) -> Result<Criterion, String> {
     // `established` is the name of both; they differ for TCP only while nothing is wrong, so the wider one is meant.
-    State::from_str(text)
-        .map(Criterion::State)
-        .or_else(|_| TcpState::from_str(text).map(Criterion::TcpState))
-        .map_err(|_| {
-            let names = State::ALL.iter().map(|s| s.name()).chain(
-                TcpState::ALL
-                    .iter()
-                    .filter(|s| **s != TcpState::Established)
-                    .map(|s| s.name()),
-            );
+    State::from_str(text).map(Criterion::State).or_else(|_| TcpState::from_str(text).map(Criterion::TcpState)).map_err(
+        |_| {
+            let names = State::ALL
+                .iter()
+                .map(|s| s.name())
+                .chain(TcpState::ALL.iter().filter(|s| **s != TcpState::Established).map(|s| s.name()));
             format!("expected one of {}", names.collect::<Vec<_>>().join(", "))
-        })
+        },
+    )
 }
 
 fn reason(text: &str) -> Result<Reason, String> {

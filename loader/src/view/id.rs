@@ -11,8 +11,9 @@ use super::{
 
 /// The id of a session: `tcp-192.0.2.1-40000-198.51.100.7-443`, `udp-2001_db8__1-5353-2001_db8__2-5353-z3`.
 ///
-/// Protocol, lower endpoint, higher endpoint, and `zN` for a zone other than 0, joined by hyphens; in an IPv6 address
-/// `_` stands for `:`, which breaks bash's completion. Letters, digits and `.-_` only, so no shell needs quotes.
+/// Protocol, lower endpoint, higher endpoint, `e1` or `e2` for an echo that the former or the latter asked for, and `zN`
+/// for a zone other than 0, joined by hyphens; in an IPv6 address `_` stands for `:`, which breaks bash's completion.
+/// Letters, digits and `.-_` only, so no shell needs quotes.
 /// It says all of the key and nothing else: it stays the same as long as the session lives, and again when the same
 /// endpoints meet later. Parsing takes the endpoints in either order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,14 +23,15 @@ pub struct SessionId(
 );
 
 impl SessionId {
-    /// The id of the session between two endpoints, in whichever order.
-    pub fn between(protocol: u8, one: (IpAddr, u16), other: (IpAddr, u16), zone: u16) -> Self {
+    /// The id of the session between two endpoints, in whichever order. `echo`: 1 for an ICMP echo that `one` asked for,
+    /// 2 if `other` did, 0 for all else.
+    pub fn between(protocol: u8, one: (IpAddr, u16), other: (IpAddr, u16), echo: u8, zone: u16) -> Self {
         let one = (mapped(one.0), one.1.to_be_bytes());
         let other = (mapped(other.0), other.1.to_be_bytes());
-        let (lower, higher) = if one <= other {
-            (one, other)
-        } else {
-            (other, one)
+        let (lower, higher, echo) = match (one <= other, echo) {
+            (true, _) => (one, other, echo),
+            (false, 0) => (other, one, 0),
+            (false, asker) => (other, one, 3u8.saturating_sub(asker)),
         };
         Self(SessionKey {
             lower_address: lower.0,
@@ -38,7 +40,7 @@ impl SessionId {
             higher_port: higher.1,
             zone,
             protocol,
-            reserved: 0,
+            echo,
         })
     }
 }
@@ -51,6 +53,9 @@ impl fmt::Display for SessionId {
         write!(f, "-{}-", u16::from_be_bytes(key.lower_port))?;
         write_address(f, address(key.higher_address))?;
         write!(f, "-{}", u16::from_be_bytes(key.higher_port))?;
+        if key.echo != 0 {
+            write!(f, "-e{}", key.echo)?;
+        }
         if key.zone != 0 {
             write!(f, "-z{}", key.zone)?;
         }
@@ -84,7 +89,7 @@ impl FromStr for SessionId {
 
     fn from_str(text: &str) -> Result<Self, String> {
         parse(text).ok_or_else(|| {
-            "expected PROTOCOL-ADDRESS-PORT-ADDRESS-PORT[-zZONE], with `_` for `:` in IPv6 addresses, as \
+            "expected PROTOCOL-ADDRESS-PORT-ADDRESS-PORT[-e1|-e2][-zZONE], with `_` for `:` in IPv6 addresses, as \
              `msegctl session list -v` prints it"
                 .into()
         })
@@ -96,14 +101,20 @@ fn parse(text: &str) -> Option<SessionId> {
     let protocol: Protocol = parts.next()?.parse().ok()?;
     let mut endpoint = || Some((parse_address(parts.next()?)?, parse_number(parts.next()?)?));
     let (one, other) = (endpoint()?, endpoint()?);
-    let zone = match parts.next() {
+    let mut part = parts.next();
+    let echo = match part {
+        Some("e1") => 1,
+        Some("e2") => 2,
+        _ => 0,
+    };
+    if echo != 0 {
+        part = parts.next();
+    }
+    let zone = match part {
         Some(zone) => parse_number(zone.strip_prefix('z')?)?,
         None => 0,
     };
-    parts
-        .next()
-        .is_none()
-        .then(|| SessionId::between(protocol.0, one, other, zone))
+    parts.next().is_none().then(|| SessionId::between(protocol.0, one, other, echo, zone))
 }
 
 fn parse_address(text: &str) -> Option<IpAddr> {
@@ -115,9 +126,7 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 
 fn parse_number(text: &str) -> Option<u16> {
     // `u16::from_str` also takes a plus sign.
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())?
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 impl serde::Serialize for SessionId {
@@ -135,7 +144,7 @@ impl schemars::JsonSchema for SessionId {
         schemars::json_schema!({
             "type": "string",
             "description": "Names a session; the argument of `msegctl session get` and `session delete`",
-            "pattern": "^[a-z0-9]+-[0-9a-f._]+-[0-9]+-[0-9a-f._]+-[0-9]+(-z[0-9]+)?$",
+            "pattern": "^[a-z0-9]+-[0-9a-f._]+-[0-9]+-[0-9a-f._]+-[0-9]+(-e[12])?(-z[0-9]+)?$",
         })
     }
 }
@@ -150,8 +159,7 @@ mod tests {
         prop_oneof![
             any::<u32>().prop_map(|n| IpAddr::V4(n.into())),
             // Runs of zeros are where IPv6 text is shortened.
-            any::<[u16; 8]>()
-                .prop_map(|n| IpAddr::V6(n.map(|n| if n & 1 == 0 { 0 } else { n }).into())),
+            any::<[u16; 8]>().prop_map(|n| IpAddr::V6(n.map(|n| if n & 1 == 0 { 0 } else { n }).into())),
             any::<u128>().prop_map(|n| IpAddr::V6(n.into())),
         ]
     }
@@ -159,9 +167,9 @@ mod tests {
     proptest! {
         #[test]
         fn an_id_parses_to_the_key_it_was_printed_from(
-            protocol: u8, one in any_address(), one_port: u16, other in any_address(), other_port: u16, zone: u16,
+            protocol: u8, one in any_address(), one_port: u16, other in any_address(), other_port: u16, echo in 0u8..3, zone: u16,
         ) {
-            let id = SessionId::between(protocol, (one, one_port), (other, other_port), zone);
+            let id = SessionId::between(protocol, (one, one_port), (other, other_port), echo, zone);
             let text = id.to_string();
             prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)), "{text}");
             prop_assert_eq!(text.parse::<SessionId>(), Ok(id));
@@ -169,8 +177,9 @@ mod tests {
 
         #[test]
         fn the_order_of_the_endpoints_does_not_matter(one in any_address(), other in any_address(), port: u16) {
-            let id = SessionId::between(6, (one, port), (other, 80), 0);
-            prop_assert_eq!(id, SessionId::between(6, (other, 80), (one, port), 0));
+            prop_assume!((one, port) != (other, 80));
+            let id = SessionId::between(1, (one, port), (other, 80), 1, 0);
+            prop_assert_eq!(id, SessionId::between(1, (other, 80), (one, port), 2, 0));
         }
 
         #[test]
@@ -181,20 +190,13 @@ mod tests {
 
     #[test]
     fn ids_read_like_the_session() {
-        let id = SessionId::between(
-            6,
-            ([192, 0, 2, 1].into(), 40000),
-            ([198, 51, 100, 7].into(), 443),
-            0,
-        );
+        let id = SessionId::between(6, ([192, 0, 2, 1].into(), 40000), ([198, 51, 100, 7].into(), 443), 0, 0);
         assert_eq!(id.to_string(), "tcp-192.0.2.1-40000-198.51.100.7-443");
-        let id = SessionId::between(
-            17,
-            ("2001:db8::2".parse().unwrap(), 53),
-            ("2001:db8::1".parse().unwrap(), 5353),
-            3,
-        );
+        let id =
+            SessionId::between(17, ("2001:db8::2".parse().unwrap(), 53), ("2001:db8::1".parse().unwrap(), 5353), 0, 3);
         assert_eq!(id.to_string(), "udp-2001_db8__1-5353-2001_db8__2-53-z3");
+        let id = SessionId::between(1, ([192, 0, 2, 9].into(), 7), ([192, 0, 2, 1].into(), 7), 1, 0);
+        assert_eq!(id.to_string(), "icmp-192.0.2.1-7-192.0.2.9-7-e2");
     }
 
     #[test]
@@ -207,6 +209,8 @@ mod tests {
             "tcp-10.0.0.1-+1-10.0.0.2-2",
             "tcp-10.0.0.1-1-10.0.0.2-2-3",
             "tcp-10.0.0.1-1-10.0.0.2-2-z0-x",
+            "icmp-10.0.0.1-1-10.0.0.2-1-e3",
+            "icmp-10.0.0.1-1-10.0.0.2-1-z1-e1",
             "tcp-10.0.0.1--10.0.0.2-2",
             "tcp-::1-1-::2-2",
             "nope-10.0.0.1-1-10.0.0.2-2",

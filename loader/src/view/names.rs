@@ -132,21 +132,13 @@ impl TcpState {
 impl Verdict {
     /// From `FLAG_*` of a session.
     pub const fn of_flags(flags: u8) -> Self {
-        if flags & session::FLAG_DENIED != 0 {
-            Self::Deny
-        } else {
-            Self::Allow
-        }
+        if flags & session::FLAG_DENIED != 0 { Self::Deny } else { Self::Allow }
     }
 }
 
 impl Direction {
     /// From `FLAG_*` of a session or denial.
     pub const fn of_flags(flags: u8) -> Self {
-        if flags & session::FLAG_OUT != 0 {
-            Self::Out
-        } else {
-            Self::In
-        }
+        if flags & session::FLAG_OUT != 0 { Self::Out } else { Self::In }
     }
 }

@@ -187,8 +187,18 @@ mod tests {
         assert_eq!(
             names,
             [
-                "failsafe", "arp", "nd", "mld", "dhcp", "icmp-errors", "link-control", "bad", "web", "late",
-                "default-in", "default-out"
+                "failsafe",
+                "arp",
+                "nd",
+                "mld",
+                "dhcp",
+                "icmp-errors",
+                "link-control",
+                "bad",
+                "web",
+                "late",
+                "default-in",
+                "default-out"
             ]
         );
         assert!(!views[3].enabled && views[4].enabled);

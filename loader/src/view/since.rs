@@ -8,10 +8,10 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
-    let ago = text
-        .parse::<jiff::Span>()
-        .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))
-        .map_err(|_| "expected a time such as 2026-01-31T12:00:00Z, or how long ago, such as 90s, 5m, 1h30m, 2d")?;
+    let ago =
+        text.parse::<jiff::Span>()
+            .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))
+            .map_err(|_| "expected a time such as 2026-01-31T12:00:00Z, or how long ago, such as 90s, 5m, 1h30m, 2d")?;
     if ago.is_negative() {
         return Err("the time must lie in the past".into());
     }

@@ -87,21 +87,12 @@ pub struct MapView {
 
 impl StatsView {
     /// Puts the counters in order. `counters` is indexed by [`stats::index`]; what is missing counts as zero.
-    pub fn new(
-        counters: &[Counter],
-        events: &EventStats,
-        active: u64,
-        half_open: u64,
-        maps: Vec<MapView>,
-    ) -> Self {
+    pub fn new(counters: &[Counter], events: &EventStats, active: u64, half_open: u64, maps: Vec<MapView>) -> Self {
         let mut reasons = BTreeMap::new();
         let mut sums = [Totals::default(); stats::VERDICTS as usize];
         for (verdict, sum) in (0..).zip(&mut sums) {
             for reason in Reason::ALL {
-                let counter = counters
-                    .get(stats::index(verdict, *reason) as usize)
-                    .copied()
-                    .unwrap_or_default();
+                let counter = counters.get(stats::index(verdict, *reason) as usize).copied().unwrap_or_default();
                 sum.packets += counter.packets;
                 sum.bytes += counter.bytes;
                 if counter.packets != 0 {
@@ -122,10 +113,7 @@ impl StatsView {
                 expired: events.sessions_expired,
                 rejudged: events.sessions_rejudged,
             },
-            events: EventsView {
-                submitted: events.submitted,
-                lost: events.lost,
-            },
+            events: EventsView { submitted: events.submitted, lost: events.lost },
             maps,
         }
     }
@@ -134,12 +122,7 @@ impl StatsView {
 impl PacketsView {
     fn new(by_verdict: [u64; stats::VERDICTS as usize]) -> Self {
         let [allowed, denied, observed] = by_verdict;
-        Self {
-            seen: allowed + denied + observed,
-            allowed,
-            denied,
-            observed,
-        }
+        Self { seen: allowed + denied + observed, allowed, denied, observed }
     }
 }
 
@@ -151,29 +134,15 @@ mod tests {
     fn reasons_and_verdicts_both_sum_to_the_packets_seen() {
         let mut counters = vec![Counter::default(); stats::COUNTERS as usize];
         let mut set = |verdict, reason, packets| {
-            counters[stats::index(verdict, reason) as usize] = Counter {
-                packets,
-                bytes: packets * 100,
-            };
+            counters[stats::index(verdict, reason) as usize] = Counter { packets, bytes: packets * 100 };
         };
         set(stats::VERDICT_ALLOWED, Reason::Session, 10);
         set(stats::VERDICT_DENIED, Reason::DefaultDeny, 3);
         set(stats::VERDICT_OBSERVED, Reason::DefaultDeny, 4);
         let view = StatsView::new(&counters, &EventStats::default(), 0, 0, Vec::new());
-        assert_eq!(
-            view.packets,
-            PacketsView {
-                seen: 17,
-                allowed: 10,
-                denied: 3,
-                observed: 4
-            }
-        );
+        assert_eq!(view.packets, PacketsView { seen: 17, allowed: 10, denied: 3, observed: 4 });
         assert_eq!(view.bytes.seen, 1700);
-        assert_eq!(
-            view.reasons,
-            BTreeMap::from([("session", 10), ("default-deny", 7)])
-        );
+        assert_eq!(view.reasons, BTreeMap::from([("session", 10), ("default-deny", 7)]));
         assert_eq!(view.reasons.values().sum::<u64>(), view.packets.seen);
     }
 

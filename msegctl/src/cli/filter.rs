@@ -184,7 +184,10 @@ impl<E: Entries> FromArgMatches for Selection<E> {
 }
 
 fn dangling_not() -> clap::Error {
-    clap::Error::raw(ErrorKind::MissingRequiredArgument, "'--not' must stand before a filter, such as --not --proto tcp\n")
+    clap::Error::raw(
+        ErrorKind::MissingRequiredArgument,
+        "'--not' must stand before a filter, such as --not --proto tcp\n",
+    )
 }
 
 fn describe(field: Field) -> (&'static str, &'static str) {
@@ -280,7 +283,9 @@ mod tests {
 
     #[test]
     fn not_without_a_filter_after_it_is_wrong() {
-        for line in ["--not", "--proto tcp --not", "--not --not --proto tcp", "--not --limit 3 --proto tcp", "--not --sort age"] {
+        for line in
+            ["--not", "--proto tcp --not", "--not --not --proto tcp", "--not --limit 3 --proto tcp", "--not --sort age"]
+        {
             assert!(filter(line).is_err(), "{line}");
         }
     }

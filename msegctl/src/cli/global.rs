@@ -59,8 +59,9 @@ impl Global {
     pub(crate) fn format(&self) -> Result<Format, Error> {
         let json = self.json || self.pretty;
         match (json, self.plain) {
-            (true, true) => Err(Error::new(Code::Usage, "--json and --plain are two different forms")
-                .hint("leave one of them out")),
+            (true, true) => {
+                Err(Error::new(Code::Usage, "--json and --plain are two different forms").hint("leave one of them out"))
+            }
             (true, false) => Ok(Format::Json { pretty: self.pretty }),
             (false, true) => Ok(Format::Plain),
             (false, false) => Ok(Format::Text),

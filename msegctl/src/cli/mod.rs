@@ -6,10 +6,7 @@ mod global;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
-use mseg::{
-    attach::Mode,
-    view::SessionId,
-};
+use mseg::{attach::Mode, view::SessionId};
 
 pub(crate) use filter::{Denials, Selection, Sessions, Sort};
 pub(crate) use global::{Global, wants_json};

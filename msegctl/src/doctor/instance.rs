@@ -132,7 +132,8 @@ fn interfaces(status: &StatusView) -> Vec<Check> {
 
 fn table(name: &'static str, fill: &FillView) -> Check {
     let percent = fill.percent();
-    let found = format!("{} of {} entries in use ({percent} %), {} active", fill.entries, fill.max_entries, fill.active);
+    let found =
+        format!("{} of {} entries in use ({percent} %), {} active", fill.entries, fill.max_entries, fill.active);
     if percent < FULL_PERCENT {
         return Check::ok(name, found);
     }

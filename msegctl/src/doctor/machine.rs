@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use mseg::{attach::preflight, instance::{Options, is_mounted}};
+use mseg::{
+    attach::preflight,
+    instance::{Options, is_mounted},
+};
 
 use super::Check;
 

@@ -5,7 +5,8 @@ use std::fmt::{self, Write};
 /// Whether a terminal would act on the character, or be misled by it: C0, DEL, C1, line separators and the marks that
 /// change the direction of writing.
 pub(crate) fn steers(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Passes text on, with `\t`, `\n`, `\r` and `\u{1b}` for what steers.
@@ -16,7 +17,8 @@ impl<W: Write> Write for Escaped<W> {
         if !text.contains(steers) {
             return self.0.write_str(text);
         }
-        text.chars().try_for_each(|c| if steers(c) { write!(self.0, "{}", c.escape_default()) } else { self.0.write_char(c) })
+        text.chars()
+            .try_for_each(|c| if steers(c) { write!(self.0, "{}", c.escape_default()) } else { self.0.write_char(c) })
     }
 }
 

@@ -73,4 +73,3 @@ impl Output<'_> {
         text::Style { color: self.color, header: self.header, verbose: self.verbose }
     }
 }
-

@@ -24,15 +24,16 @@ pub(super) fn policy(_: &mut SchemaGenerator) -> Schema {
         ("iface", json!({ "type": ["string", "null"], "description": "Name; null for any" })),
     ];
     let rule = object(
-        [("name", json!({ "type": "string" })), ("action", action.clone())].into_iter().chain(selector.clone()).chain([
-            ("priority", number(65_535)),
-            ("log", json!({ "type": "boolean" })),
-        ]),
+        [("name", json!({ "type": "string" })), ("action", action.clone())]
+            .into_iter()
+            .chain(selector.clone())
+            .chain([("priority", number(65_535)), ("log", json!({ "type": "boolean" }))]),
     );
-    let builtins = mseg::policy::Builtins::NAMES.map(|name| (name, json!({ "type": "boolean" })));
+    let builtins = mseg::policy::Builtins::NAMES.map(|name| (name.replace('-', "_"), json!({ "type": "boolean" })));
     let seconds = number(mseg_ebpf::abi::time::MAX_TIMEOUT_S);
     let timeouts = timeout::NAMES.map(|name| (format!("{}_s", name.replace('-', "_")), seconds.clone()));
-    let define = object([("name", json!({ "type": "string" })), ("members", addresses("Addresses, networks and sets"))]);
+    let define =
+        object([("name", json!({ "type": "string" })), ("members", addresses("Addresses, networks and sets"))]);
     let mut policy = object([
         ("defaults", object([("in", action.clone()), ("out", action)])),
         ("builtins", object(builtins)),

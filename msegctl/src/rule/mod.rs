@@ -48,9 +48,8 @@ fn list(run: &mut Run<'_>) -> Result<Outcome, Stop> {
 pub(crate) fn write_rows(output: &mut Output<'_>, rows: Vec<RuleRow>) -> Result<(), Stop> {
     let text = output.format == Format::Text;
     output.listing(Box::new(move |each: Each<'_, RuleRow>| {
-        let _ = rows
-            .into_iter()
-            .try_for_each(|row| if text { row.lines().try_for_each(&mut *each) } else { each(row) });
+        let _ =
+            rows.into_iter().try_for_each(|row| if text { row.lines().try_for_each(&mut *each) } else { each(row) });
         Ok(())
     }))
 }
@@ -58,9 +57,10 @@ pub(crate) fn write_rows(output: &mut Output<'_>, rows: Vec<RuleRow>) -> Result<
 fn get(run: &mut Run<'_>, name: &str) -> Result<Outcome, Stop> {
     let instance = run.open(Access::Read)?;
     let rows = rows(run, &instance, &generation::current(&instance)?)?;
-    let row = rows.into_iter().find(|row| row.rule.name == name).ok_or_else(|| {
-        Error::failed(format!("there is no rule {name}")).hint("`msegctl rule list` shows all rules")
-    })?;
+    let row = rows
+        .into_iter()
+        .find(|row| row.rule.name == name)
+        .ok_or_else(|| Error::failed(format!("there is no rule {name}")).hint("`msegctl rule list` shows all rules"))?;
     run.output.report(&row)?;
     Ok(Outcome::Done)
 }
@@ -78,9 +78,7 @@ fn add(run: &mut Run<'_>, text: &str) -> Result<Outcome, Stop> {
 }
 
 fn delete(run: &mut Run<'_>, names: &[String]) -> Result<Outcome, Stop> {
-    edit(run, |policy| {
-        names.iter().try_for_each(|name| policy.remove_rule(name).map(drop))
-    })
+    edit(run, |policy| names.iter().try_for_each(|name| policy.remove_rule(name).map(drop)))
 }
 
 /// Changes the active policy: all of it is applied or nothing.

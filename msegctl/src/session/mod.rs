@@ -165,12 +165,7 @@ fn rank(sort: Sort, context: &Context) -> Rank<'_> {
 }
 
 /// The matching sessions of both tables that are not expired, each once.
-fn live(
-    instance: &Instance,
-    context: &Context,
-    filter: &Filter,
-    each: Each<'_, (SessionKey, Session)>,
-) -> Result<()> {
+fn live(instance: &Instance, context: &Context, filter: &Filter, each: Each<'_, (SessionKey, Session)>) -> Result<()> {
     // A session may be promoted while this reads. With HALF_OPEN first it is not missed, only met twice.
     let mut met = HashSet::new();
     let mut ended = false;

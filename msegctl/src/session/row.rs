@@ -30,7 +30,8 @@ impl Row for SessionRow<'_> {
             Column::new(Shown::Verbose, "tcp_state", |r, o| r.session.tcp_state.map_or(Ok(()), |s| write!(o, "{s}"))),
             Column::new(Shown::Always, "direction", |r, o| write!(o, "{}", r.session.direction)),
             Column::new(Shown::Always, "interface", |r, o| o.write_str(&r.session.interface)),
-            Column::new(Shown::Always, "verdict", |r: &Self, o| write!(o, "{}", r.session.verdict)).tone(|r| verdict_tone(r.session.verdict)),
+            Column::new(Shown::Always, "verdict", |r: &Self, o| write!(o, "{}", r.session.verdict))
+                .tone(|r| verdict_tone(r.session.verdict)),
             Column::new(Shown::Always, "rule", |r, o| o.write_str(&r.session.rule)),
             Column::number(Shown::Plain, "to_server_packets", |r, o| write!(o, "{}", r.session.to_server.packets)),
             Column::number(Shown::Plain, "to_server_bytes", |r, o| write!(o, "{}", r.session.to_server.bytes)),
@@ -39,7 +40,9 @@ impl Row for SessionRow<'_> {
             Column::number(Shown::Text, "packets", |r, o| {
                 write!(o, "{}/{}", r.session.to_server.packets, r.session.to_client.packets)
             }),
-            Column::number(Shown::Text, "bytes", |r, o| write!(o, "{}/{}", r.session.to_server.bytes, r.session.to_client.bytes)),
+            Column::number(Shown::Text, "bytes", |r, o| {
+                write!(o, "{}/{}", r.session.to_server.bytes, r.session.to_client.bytes)
+            }),
             Column::number(Shown::Text, "age", |r, o| write!(o, "{}", ago(r.now, r.session.created))),
             Column::number(Shown::Text, "idle", |r, o| write!(o, "{}", ago(r.now, r.session.last_seen))),
             Column::new(Shown::Plain, "created", |r, o| write!(o, "{}", r.session.created)),

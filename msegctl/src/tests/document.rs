@@ -80,9 +80,11 @@ pub(super) const ALL: &[Document] = &[
     document("doctor", schema_of::<Diagnosis>, |o| o.report(&fixture::diagnosis())),
 ];
 
-
-
-const fn document(name: &'static str, schema: fn() -> Schema, write: fn(&mut Output<'_>) -> Result<(), Stop>) -> Document {
+const fn document(
+    name: &'static str,
+    schema: fn() -> Schema,
+    write: fn(&mut Output<'_>) -> Result<(), Stop>,
+) -> Document {
     Document { name, schema, write }
 }
 

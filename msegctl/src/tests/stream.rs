@@ -8,12 +8,7 @@ use super::{
     document::{Form, output},
     fixture,
 };
-use crate::{
-    output::Format,
-    select::Each,
-    session::SessionRow,
-    stop::Stop,
-};
+use crate::{output::Format, select::Each, session::SessionRow, stop::Stop};
 
 const FORMATS: [Format; 3] = [Format::Text, Format::Json { pretty: false }, Format::Plain];
 
@@ -81,9 +76,8 @@ fn a_full_disk_is_an_error_and_a_closed_pipe_is_not() {
 fn a_source_that_fails_is_what_is_reported() {
     for format in FORMATS {
         let mut out = Vec::new();
-        let result = output(&mut out, form(format)).listing(Box::new(|_: Each<'_, SessionRow<'_>>| {
-            Err(Error::new(Code::Permission, "cannot read the map"))
-        }));
+        let result = output(&mut out, form(format))
+            .listing(Box::new(|_: Each<'_, SessionRow<'_>>| Err(Error::new(Code::Permission, "cannot read the map"))));
         assert!(matches!(result, Err(Stop::Error(Error { code: Code::Permission, .. }))), "{format:?}: {result:?}");
     }
 }

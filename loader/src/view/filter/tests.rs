@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mseg_ebpf::abi::session::{
-    FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_OUT, SessionState, TcpState as AbiTcpState,
-};
+use mseg_ebpf::abi::session::{FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_OUT, SessionState, TcpState as AbiTcpState};
 use proptest::prelude::*;
 
 use super::*;
@@ -26,13 +24,7 @@ fn context() -> Context {
 
 /// Few enough values that criteria hit often.
 fn any_session() -> impl Strategy<Value = (SessionKey, Session)> {
-    let address = prop::sample::select(vec![
-        "10.0.0.1",
-        "10.0.0.2",
-        "10.1.0.1",
-        "2001:db8::1",
-        "2001:db8:1::1",
-    ]);
+    let address = prop::sample::select(vec!["10.0.0.1", "10.0.0.2", "10.1.0.1", "2001:db8::1", "2001:db8:1::1"]);
     let port = prop::sample::select(vec![0u16, 79, 80, 81, 65535]);
     let states = prop::sample::select(vec![
         (SessionState::New, AbiTcpState::SynSent),
@@ -43,88 +35,45 @@ fn any_session() -> impl Strategy<Value = (SessionKey, Session)> {
     let protocol = prop::sample::select(vec![1u8, 6, 17, 200]);
     let rule = prop::sample::select(vec![1u32, 64, 99]);
     let ifindex = prop::sample::select(vec![2u32, 3]);
-    (
-        address.clone(),
-        port.clone(),
-        address,
-        port,
-        protocol,
-        states,
-        rule,
-        ifindex,
-        0u8..8,
-        0u32..2000,
-    )
-        .prop_map(
-            |(
-                one,
-                one_port,
-                other,
-                other_port,
-                protocol,
-                (state, tcp_state),
+    (address.clone(), port.clone(), address, port, protocol, states, rule, ifindex, 0u8..8, 0u32..2000).prop_map(
+        |(one, one_port, other, other_port, protocol, (state, tcp_state), rule, ifindex, flags, idle)| {
+            let one = (one.parse().unwrap(), one_port);
+            let other = (other.parse().unwrap(), other_port);
+            let session = Session {
                 rule,
                 ifindex,
-                flags,
-                idle,
-            )| {
-                let one = (one.parse().unwrap(), one_port);
-                let other = (other.parse().unwrap(), other_port);
-                let session = Session {
-                    rule,
-                    ifindex,
-                    state,
-                    tcp_state,
-                    flags: flags & (FLAG_CLIENT_IS_LOWER | FLAG_OUT | FLAG_DENIED),
-                    last_seen_tick: mseg_ebpf::abi::time::tick(CLOCK.monotonic_ns()).wrapping_sub(idle),
-                    ..Session::default()
-                };
-                (SessionId::between(protocol, one, other, 0).0, session)
-            },
-        )
+                state,
+                tcp_state,
+                flags: flags & (FLAG_CLIENT_IS_LOWER | FLAG_OUT | FLAG_DENIED),
+                last_seen_tick: mseg_ebpf::abi::time::tick(CLOCK.monotonic_ns()).wrapping_sub(idle),
+                ..Session::default()
+            };
+            (SessionId::between(protocol, one, other, 0, 0).0, session)
+        },
+    )
 }
 
 /// An option as typed, with what it means, written independently of [`Criterion`].
 type Meaning = fn(&Record<'_>) -> bool;
 const OPTIONS: [(Field, &str, Meaning); 18] = [
-    (Field::Src, "10.0.0.1", |r| {
-        r.client.address.to_string() == "10.0.0.1"
-    }),
-    (Field::Src, "10.0.0.0/16", |r| {
-        r.client.address.to_string().starts_with("10.0.")
-    }),
-    (Field::Dst, "2001:db8::/48", |r| {
-        r.server.address.to_string() == "2001:db8::1"
-    }),
-    (Field::Ip, "10.1.0.1", |r| {
-        [r.client, r.server]
-            .iter()
-            .any(|e| e.address.to_string() == "10.1.0.1")
-    }),
+    (Field::Src, "10.0.0.1", |r| r.client.address.to_string() == "10.0.0.1"),
+    (Field::Src, "10.0.0.0/16", |r| r.client.address.to_string().starts_with("10.0.")),
+    (Field::Dst, "2001:db8::/48", |r| r.server.address.to_string() == "2001:db8::1"),
+    (Field::Ip, "10.1.0.1", |r| [r.client, r.server].iter().any(|e| e.address.to_string() == "10.1.0.1")),
     (Field::Sport, "80", |r| r.client.port == 80),
     (Field::Dport, "80-65535", |r| r.server.port >= 80),
     (Field::Dport, "0,79", |r| r.server.port < 80),
-    (Field::Port, "81", |r| {
-        r.client.port == 81 || r.server.port == 81
-    }),
+    (Field::Port, "81", |r| r.client.port == 81 || r.server.port == 81),
     (Field::Proto, "tcp", |r| r.protocol.0 == 6),
-    (Field::Proto, "17,200", |r| {
-        r.protocol.0 == 17 || r.protocol.0 == 200
-    }),
-    (Field::State, "established", |r| {
-        r.state == Some(State::Established)
-    }),
-    (Field::State, "fin-wait", |r| {
-        r.tcp_state == Some(TcpState::FinWait)
-    }),
+    (Field::Proto, "17,200", |r| r.protocol.0 == 17 || r.protocol.0 == 200),
+    (Field::State, "established", |r| r.state == Some(State::Established)),
+    (Field::State, "fin-wait", |r| r.tcp_state == Some(TcpState::FinWait)),
     (Field::Verdict, "deny", |r| r.verdict == Verdict::Deny),
     (Field::Rule, "web", |r| r.rule == 64),
     (Field::Rule, "#99", |r| r.rule == 99),
     (Field::Iface, "eth0", |r| r.ifindex == 2),
     (Field::Direction, "out", |r| r.direction == Direction::Out),
-    (Field::Since, "1s", |r| {
-        r.last_seen.0.as_second() >= 1_700_000_000 - 1
-    }),
+    (Field::Since, "1s", |r| r.last_seen.0.as_second() >= 1_700_000_000 - 1),
 ];
 
 proptest! {
