@@ -54,11 +54,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error without a hint.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            hint: None,
-        }
+        Self { code, message: message.into(), hint: None }
     }
 
     /// [`Code::Failed`] without a hint.
@@ -76,14 +72,7 @@ impl Error {
     /// A failed system call: `what` reads "cannot <what>". EPERM and EACCES become [`Code::Permission`].
     pub fn system(what: impl fmt::Display, error: &io::Error) -> Self {
         let denied = error.kind() == io::ErrorKind::PermissionDenied;
-        Self::new(
-            if denied {
-                Code::Permission
-            } else {
-                Code::Failed
-            },
-            format!("cannot {what}: {error}"),
-        )
+        Self::new(if denied { Code::Permission } else { Code::Failed }, format!("cannot {what}: {error}"))
     }
 
     /// A failed system call on a file or pin.

@@ -21,7 +21,7 @@ use crate::{
     compile::{self, Compiled, RuleIds},
     error::{Code, Error, Result},
     instance::{Instance, Lock, kept::OUTER, kept::read_entries, kept::read_text},
-    kernel::{map::ANY, map::Map, object},
+    kernel::{map::ANY, map::Map, object::InnerMaps},
     policy::{self, Policy},
 };
 
@@ -171,7 +171,9 @@ impl Built {
         let Compiled { mut header, entries, text, rules } = compiled;
         header.generation = generation;
         header.applied_unix_ns = unix_ns();
-        let [policy_map, rules_map, text_map] = [fresh(OUTER[0])?, fresh(OUTER[1])?, fresh(OUTER[2])?];
+        let inner = InnerMaps::new();
+        let [policy_map, rules_map, text_map] =
+            [inner.create(OUTER[0])?, inner.create(OUTER[1])?, inner.create(OUTER[2])?];
         let chunks = text.len().div_ceil(TEXT_CHUNK);
         if entries.len() > rules_map.info().max_entries as usize || header.entries as usize != entries.len() {
             return Err(too_large("compiled entries", entries.len(), rules_map.info().max_entries));
@@ -235,15 +237,6 @@ impl Built {
         }
         Ok(())
     }
-}
-
-/// An empty inner map for `outer`.
-fn fresh(outer: &str) -> Result<Map> {
-    let inner = object::definitions()?
-        .get(outer)
-        .and_then(|definition| definition.inner.as_deref())
-        .ok_or_else(|| Error::failed(format!("the built-in BPF object has no inner map for {outer}")))?;
-    Map::create_array(outer, inner.value_size, inner.max_entries, inner.flags)
 }
 
 fn too_large(what: &str, is: usize, most: u32) -> Error {

@@ -85,7 +85,7 @@ fn foreign_pin_directory_is_refused(lab: &Lab) -> Result<()> {
     let ran = lab.run("mseg-loader", &["attach", PROTECTED, "--hook", hook])?;
     ensure!(ran.status.code().is_some_and(|code| code != 0), "{ran}");
     let ran = ran.complains(&["/sys/fs/bpf/mseg"])?;
-    ensure!(ran.stderr.contains("own"), "says who owns it: {ran}");
+    ensure!(ran.stderr.contains("1000"), "says who owns it: {ran}");
     ensure!(lab.attached()? == Attached::default());
     ensure!(lab.mounts.pins()? == ["/sys/fs/bpf/mseg/"], "{:?}", lab.mounts.pins()?);
     Ok(lab.mounts.run(|| fs::remove_dir("/sys/fs/bpf/mseg"))?)

@@ -185,9 +185,12 @@ fn follow_a_connection(lab: &Lab, address: SocketAddr) -> Result<()> {
     let session = counted(lab, "tcp", port, &mut capture, of_this)?;
     expect(&session, "/state", "closing")?;
     connection.finish_server()?;
-    let session = counted(lab, "tcp", port, &mut capture, of_this)?;
-    expect(&session, "/state", "closed")?;
-    expect(&session, "/tcp_state", "time_wait")
+    // The last acknowledgement may still be on its way.
+    eventually(|| {
+        let session = counted(lab, "tcp", port, &mut capture, of_this)?;
+        expect(&session, "/state", "closed")?;
+        expect(&session, "/tcp_state", "time-wait")
+    })
 }
 
 fn has_ends(session: &Value, server: SocketAddr, client_port: u16) -> Result<()> {

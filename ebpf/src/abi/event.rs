@@ -12,9 +12,7 @@ pub const RING_BYTES: usize = 512 * 1024;
 
 /// What happened. Numbers never change their meaning.
 #[repr(u8)]
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, TryFromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, TryFromBytes, IntoBytes, Immutable, KnownLayout)]
 pub enum EventKind {
     /// Not an event.
     Unset = 0,

@@ -50,9 +50,7 @@ pub struct RuleName {
 /// A value of RULE_HITS (per-CPU array, index: rule id). Written by the programs, each CPU its own copy; set to zero by
 /// user space when an id is given to another name.
 #[repr(C)]
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct RuleHits {
     /// Sessions (and packets that make none) judged by the rule.
     pub sessions: u64,

@@ -24,9 +24,7 @@ pub const fn index(verdict: u32, reason: reason::Reason) -> u32 {
 
 /// A value of STATS (per-CPU array, [`index`]). Each packet adds to exactly one: their sum is the packets seen.
 #[repr(C)]
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Counter {
     /// Packets.
     pub packets: u64,
@@ -36,9 +34,7 @@ pub struct Counter {
 
 /// The value of EVENT_STATS (per-CPU array, one entry): what became of sessions and events.
 #[repr(C)]
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct EventStats {
     /// Events put into the ring.
     pub submitted: u64,

@@ -16,11 +16,7 @@ pub const fn tick(ns: u64) -> u32 {
 /// Whole seconds to ticks, rounded up; at most [`MAX_TIMEOUT_S`] seconds.
 #[inline(always)]
 pub const fn seconds_to_ticks(seconds: u32) -> u32 {
-    let seconds = if seconds > MAX_TIMEOUT_S {
-        MAX_TIMEOUT_S
-    } else {
-        seconds
-    };
+    let seconds = if seconds > MAX_TIMEOUT_S { MAX_TIMEOUT_S } else { seconds };
     ((seconds as u64 * 1_000_000_000).div_ceil(1 << TICK_SHIFT)) as u32
 }
 

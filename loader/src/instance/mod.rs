@@ -11,7 +11,7 @@ pub(crate) mod interfaces;
 pub(crate) mod kept;
 pub(crate) mod paths;
 
-use std::{cell::OnceCell, collections::BTreeMap, io, mem::offset_of};
+use std::{collections::BTreeMap, io, mem::offset_of, sync::OnceLock};
 
 use mseg_ebpf::abi::{
     config::Config,
@@ -50,7 +50,7 @@ pub struct Instance {
     access: Access,
     meta: Meta,
     maps: BTreeMap<&'static str, Map>,
-    config: OnceCell<ConfigMapping>,
+    config: OnceLock<ConfigMapping>,
 }
 
 impl Instance {
@@ -93,7 +93,7 @@ impl Instance {
         if !problems.is_empty() {
             return Err(layout::error(&paths, &problems));
         }
-        Ok(Self { options: options.clone(), paths, access, meta, maps, config: OnceCell::new() })
+        Ok(Self { options: options.clone(), paths, access, meta, maps, config: OnceLock::new() })
     }
 
     /// Where it is.

@@ -15,7 +15,7 @@ use aya_obj::generated::{BPF_F_RDONLY, bpf_cmd};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The largest attribute we pass; the kernel takes what is not passed as zero.
-const MAX_ATTRIBUTE: usize = 64;
+const MAX_ATTRIBUTE: usize = 72;
 
 #[repr(C)]
 #[derive(IntoBytes, Immutable)]
@@ -67,6 +67,19 @@ struct Create {
     inner_map_fd: u32,
     numa_node: u32,
     map_name: [u8; 16],
+    map_ifindex: u32,
+    btf_fd: u32,
+    btf_key_type_id: u32,
+    btf_value_type_id: u32,
+}
+
+#[repr(C)]
+#[derive(IntoBytes, Immutable)]
+struct BtfLoad {
+    btf: u64,
+    btf_log_buf: u64,
+    btf_size: u32,
+    btf_log_size: u32,
 }
 
 #[repr(C)]
@@ -131,11 +144,11 @@ pub(crate) enum ObjectKind {
     Other,
 }
 
-/// Runs one command and returns its result and the attribute as the kernel left it.
+/// Runs one command and returns its result.
 ///
 /// # Safety
 /// Every pointer in `attribute` must be null or valid for what `command` reads or writes through it.
-unsafe fn bpf(command: bpf_cmd, attribute: &[u8]) -> io::Result<(i64, [u8; MAX_ATTRIBUTE])> {
+unsafe fn bpf(command: bpf_cmd, attribute: &[u8]) -> io::Result<i64> {
     let mut buffer = [0u64; MAX_ATTRIBUTE / 8];
     buffer.as_mut_bytes()[..attribute.len()].copy_from_slice(attribute);
     // SAFETY: the attribute is valid for its length and aligned; the caller vouches for the pointers in it.
@@ -143,9 +156,7 @@ unsafe fn bpf(command: bpf_cmd, attribute: &[u8]) -> io::Result<(i64, [u8; MAX_A
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    let mut after = [0; MAX_ATTRIBUTE];
-    after.copy_from_slice(buffer.as_bytes());
-    Ok((result, after))
+    Ok(result)
 }
 
 fn raw(fd: BorrowedFd<'_>) -> u32 {
@@ -175,7 +186,7 @@ pub(crate) fn object_get(path: &Path, read_only: bool) -> io::Result<OwnedFd> {
         file_flags: if read_only { BPF_F_RDONLY } else { 0 },
     };
     // SAFETY: the path is NUL-terminated and lives until the call returns.
-    let (fd, _) = unsafe { bpf(bpf_cmd::BPF_OBJ_GET, attribute.as_bytes()) }?;
+    let fd = unsafe { bpf(bpf_cmd::BPF_OBJ_GET, attribute.as_bytes()) }?;
     Ok(owned(fd))
 }
 
@@ -237,31 +248,50 @@ pub(crate) fn link_info(fd: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     info(fd)
 }
 
-/// Creates a map without BTF.
-pub(crate) fn map_create(
-    name: &str,
-    kind: u32,
-    key_size: u32,
-    value_size: u32,
-    max_entries: u32,
-    map_flags: u32,
-) -> io::Result<OwnedFd> {
+/// A map to create.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewMap<'a> {
+    pub(crate) kind: u32,
+    pub(crate) key_size: u32,
+    pub(crate) value_size: u32,
+    pub(crate) max_entries: u32,
+    pub(crate) flags: u32,
+    /// The BTF that describes it, and the types of key and value in it.
+    pub(crate) btf: Option<(BorrowedFd<'a>, u32, u32)>,
+}
+
+/// Creates a map; the kernel keeps 15 bytes of its name.
+pub(crate) fn map_create(name: &str, map: &NewMap<'_>) -> io::Result<OwnedFd> {
     let mut map_name = [0; 16];
     for (to, from) in map_name.iter_mut().zip(name.bytes().take(15)) {
         *to = from;
     }
+    let (btf_fd, btf_key_type_id, btf_value_type_id) = map.btf.map_or((0, 0, 0), |(fd, k, v)| (raw(fd), k, v));
     let attribute = Create {
-        map_type: kind,
-        key_size,
-        value_size,
-        max_entries,
-        map_flags,
+        map_type: map.kind,
+        key_size: map.key_size,
+        value_size: map.value_size,
+        max_entries: map.max_entries,
+        map_flags: map.flags,
         inner_map_fd: 0,
         numa_node: 0,
         map_name,
+        map_ifindex: 0,
+        btf_fd,
+        btf_key_type_id,
+        btf_value_type_id,
     };
     // SAFETY: the attribute holds no pointer.
-    let (fd, _) = unsafe { bpf(bpf_cmd::BPF_MAP_CREATE, attribute.as_bytes()) }?;
+    let fd = unsafe { bpf(bpf_cmd::BPF_MAP_CREATE, attribute.as_bytes()) }?;
+    Ok(owned(fd))
+}
+
+/// Gives type information to the kernel.
+pub(crate) fn btf_load(btf: &[u8]) -> io::Result<OwnedFd> {
+    let size = u32::try_from(btf.len()).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+    let attribute = BtfLoad { btf: address(btf), btf_log_buf: 0, btf_size: size, btf_log_size: 0 };
+    // SAFETY: the kernel reads `btf_size` bytes from `btf`; there is no log.
+    let fd = unsafe { bpf(bpf_cmd::BPF_BTF_LOAD, attribute.as_bytes()) }?;
     Ok(owned(fd))
 }
 
@@ -367,7 +397,7 @@ pub(crate) fn link_create(program: BorrowedFd<'_>, ifindex: u32, attach_type: u3
         expected_revision: 0,
     };
     // SAFETY: the attribute holds no pointer.
-    let (fd, _) = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, attribute.as_bytes()) }?;
+    let fd = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, attribute.as_bytes()) }?;
     Ok(owned(fd))
 }
 

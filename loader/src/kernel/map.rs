@@ -10,7 +10,7 @@ use std::{
 use aya_obj::generated::bpf_map_type;
 use zerocopy::{FromBytes, Immutable, IntoBytes, TryFromBytes};
 
-use super::bpf::{self, BatchEnd, MapInfo, ObjectKind};
+use super::bpf::{self, BatchEnd, MapInfo, NewMap, ObjectKind};
 use super::cpu;
 use crate::error::{Code, Error, Result};
 
@@ -20,9 +20,6 @@ pub(crate) const ANY: u64 = 0;
 pub(crate) const NO_EXIST: u64 = 1;
 /// Replace; it must exist.
 pub(crate) const EXIST: u64 = 2;
-
-/// `BPF_MAP_TYPE_ARRAY`.
-pub(crate) const ARRAY: u32 = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
 
 /// Bytes of keys and values read at a time, so that a table of any size is walked in bounded memory.
 const BATCH_BYTES: usize = 512 * 1024;
@@ -55,9 +52,9 @@ impl Map {
         Self::from_fd(name, fd)
     }
 
-    /// Creates an array.
-    pub(crate) fn create_array(name: &str, value_size: u32, max_entries: u32, flags: u32) -> Result<Self> {
-        bpf::map_create(name, ARRAY, 4, value_size, max_entries, flags)
+    /// Creates a map.
+    pub(crate) fn create(name: &str, new: &NewMap<'_>) -> Result<Self> {
+        bpf::map_create(name, new)
             .and_then(|fd| Self::from_fd(name, fd))
             .map_err(|e| Error::system(format_args!("create map {name}"), &e))
     }

@@ -18,6 +18,11 @@ pub(crate) struct ConfigMapping {
     start: NonNull<libc::c_void>,
 }
 
+// SAFETY: the mapping belongs to the process, not to a thread, and its fields are only accessed atomically.
+unsafe impl Send for ConfigMapping {}
+// SAFETY: as above.
+unsafe impl Sync for ConfigMapping {}
+
 /// What is mapped; the kernel rounds it up to a page.
 const LENGTH: NonZeroUsize = NonZeroUsize::new(size_of::<Config>()).expect("it has fields");
 

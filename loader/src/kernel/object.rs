@@ -16,7 +16,8 @@ use mseg_ebpf::abi::map;
 use sha2::{Digest, Sha256};
 
 use super::{
-    bpf::{self, MapInfo, ObjectKind},
+    bpf::{self, MapInfo, NewMap, ObjectKind},
+    map::Map,
     ring::chain,
 };
 use crate::error::{Code, Error, Result};
@@ -46,7 +47,9 @@ pub(crate) struct Definition {
     pub(crate) value_size: u32,
     pub(crate) max_entries: u32,
     pub(crate) flags: u32,
-    pub(crate) inner: Option<Box<Self>>,
+    /// The types of key and value in the object's BTF.
+    types: Option<(u32, u32)>,
+    inner: Option<Box<Self>>,
 }
 
 impl Definition {
@@ -59,6 +62,10 @@ impl Definition {
             value_size: if ring { 0 } else { map.value_size() },
             max_entries: map.max_entries(),
             flags: map.map_flags(),
+            types: match map {
+                aya_obj::Map::Btf(map) => Some((map.def.btf_key_type_id, map.def.btf_value_type_id)),
+                aya_obj::Map::Legacy(_) => None,
+            },
             inner: map.inner().map(|inner| Box::new(Self::new(&inner))),
         }
     }
@@ -136,6 +143,34 @@ fn load_error(what: &str, error: &(dyn std::error::Error + 'static)) -> Error {
     Error::failed(format!("cannot {what}: {}", chain(error)))
 }
 
+/// Makes inner maps for the maps of maps.
+pub(crate) struct InnerMaps {
+    /// Only for those who look at the maps with bpftool: without it they are as good.
+    btf: Option<OwnedFd>,
+}
+
+impl InnerMaps {
+    pub(crate) fn new() -> Self {
+        let load = || {
+            let mut object = aya_obj::Object::parse(OBJECT).ok()?;
+            let btf = object.fixup_and_sanitize_btf(aya::features().btf()?).ok()??;
+            bpf::btf_load(&btf.to_bytes()).inspect_err(|e| tracing::debug!("cannot load the BTF: {e}")).ok()
+        };
+        Self { btf: load() }
+    }
+
+    /// An empty inner map for `outer`.
+    pub(crate) fn create(&self, outer: &str) -> Result<Map> {
+        let inner = definitions()?
+            .get(outer)
+            .and_then(|definition| definition.inner.as_deref())
+            .ok_or_else(|| Error::failed(format!("the built-in BPF object has no inner map for {outer}")))?;
+        let btf = self.btf.as_ref().zip(inner.types).map(|(fd, (key, value))| (fd.as_fd(), key, value));
+        let Definition { kind, key_size, value_size, max_entries, flags, .. } = *inner;
+        Map::create(outer, &NewMap { kind, key_size, value_size, max_entries, flags, btf })
+    }
+}
+
 /// A pinned program, open.
 #[derive(Debug)]
 pub(crate) struct Program {
@@ -172,7 +207,8 @@ mod tests {
 
     #[test]
     fn every_difference_of_a_pinned_map_is_listed() {
-        let expected = Definition { kind: 9, key_size: 40, value_size: 64, max_entries: 1024, flags: 0, inner: None };
+        let expected =
+            Definition { kind: 9, key_size: 40, value_size: 64, max_entries: 1024, flags: 0, types: None, inner: None };
         let pinned = MapInfo { kind: 1, key_size: 40, value_size: 48, max_entries: 512, ..MapInfo::default() };
         assert_eq!(
             expected.differences("SESSIONS", &pinned, true),

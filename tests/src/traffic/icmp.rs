@@ -78,7 +78,11 @@ impl Pinger {
         let sequence = self.sequence.to_be_bytes();
         let mut request = vec![kind, 0, 0, 0, 0, 0, sequence[0], sequence[1]];
         request.resize(8 + data, b'.');
-        self.socket.send(&request).context("cannot send an echo request")?;
+        match self.socket.send(&request) {
+            // What the kernel tells the sender when its packet is dropped on the way out.
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(false),
+            sent => sent.context("cannot send an echo request")?,
+        };
         self.socket.set_read_timeout(Some(wait))?;
         loop {
             let mut reply = vec![0; 65_536];
