@@ -10,7 +10,7 @@ use mseg::{
 };
 use mseg_ebpf::abi::event::Event;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tracing::{debug, warn};
+use tracing::warn;
 use zerocopy::TryFromBytes;
 
 use crate::{
@@ -25,8 +25,8 @@ use crate::{
 /// After a round nothing is read for this time, so that a busy ring costs few wake-ups. It has room for 4096 events.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// After something happened, one more look at the counters after this time: what was lost while the last events were
-/// read makes no event of its own.
+/// Once nothing happens for this time, one more look at the counters before a wait without end: neither what was lost
+/// while the last events were read nor the end of a change of policy wakes anybody.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// Bytes of the ring that one event takes.
@@ -76,6 +76,7 @@ impl Daemon {
     /// Reads until it is asked to end.
     pub(crate) fn run(mut self) -> Result<(), Stop> {
         self.start()?;
+        let mut at_rest = false;
         loop {
             self.signals.read()?;
             // Asked before the round, so that all that came before the request is written.
@@ -87,9 +88,7 @@ impl Daemon {
             if busy {
                 self.wait(Some(PAUSE), false)?;
             }
-            if self.wait(busy.then_some(LAST_LOOK), true)? == Woken::Timeout {
-                debug!("nothing more happened");
-            }
+            at_rest = self.wait((!at_rest).then_some(LAST_LOOK), true)? == Woken::Timeout;
             self.signals.read()?;
             if self.signals.take_hang_up() && !self.output.reopen()? {
                 // Nothing to open anew: the terminal has gone.
