@@ -11,7 +11,7 @@ pub(crate) fn count(env: &Env, verdict: u32, judgement: Judgement) {
         // SAFETY: this CPU's own value of a live map entry.
         unsafe {
             (*counter).packets += 1;
-            (*counter).bytes += env.bytes;
+            (*counter).bytes += env.bytes();
         }
     }
     if judgement.rule == rule::NONE {
@@ -22,7 +22,7 @@ pub(crate) fn count(env: &Env, verdict: u32, judgement: Judgement) {
         unsafe {
             (*hits).sessions += judgement.fresh as u64;
             (*hits).packets += 1;
-            (*hits).bytes += env.bytes;
+            (*hits).bytes += env.bytes();
             (*hits).last_hit_ns = env.now_ns;
         }
     }

@@ -3,7 +3,6 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use mseg_ebpf::abi::{
     denied::{Denied, EVENT_INTERVAL_NS},
-    policy::DIRECTION_OUT,
     session::{FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_OUT, Session, SessionKey, Traffic},
 };
 
@@ -12,7 +11,7 @@ use super::{
     events,
     judge::Judgement,
     maps,
-    memory::{add, increment, load, store, take},
+    memory::{self, add, increment, load, store, take},
 };
 
 /// Records the denial of a packet and reports it, at most once in [`EVENT_INTERVAL_NS`] for each flow.
@@ -22,19 +21,20 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
     let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
         return 0;
     };
+    let key = &memory::on_stack(key);
     let judgement = Judgement::unpack(judgement);
     let mut flags = FLAG_DENIED;
     if sender_is_lower != 0 {
         flags |= FLAG_CLIENT_IS_LOWER;
     }
-    if env.direction == DIRECTION_OUT as u32 {
+    if env.is_out() {
         flags |= FLAG_OUT;
     }
     let suppressed = match maps::DENIED.get_ptr_mut(key) {
         // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's (hashtab.c preallocates).
         Some(denied) => unsafe {
             add(&raw mut (*denied).traffic.packets, 1);
-            add(&raw mut (*denied).traffic.bytes, env.bytes);
+            add(&raw mut (*denied).traffic.bytes, env.bytes());
             store(&raw mut (*denied).last_ns, env.now_ns);
             store(&raw mut (*denied).rule, judgement.rule);
             store(&raw mut (*denied).generation, env.generation);
@@ -51,7 +51,7 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
         },
         None => {
             let denied = Denied {
-                traffic: Traffic { packets: 1, bytes: env.bytes },
+                traffic: Traffic { packets: 1, bytes: env.bytes() },
                 first_ns: env.now_ns,
                 last_ns: env.now_ns,
                 event_ns: env.now_ns,
@@ -70,7 +70,7 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
         }
     };
     let session = Session {
-        to_server: Traffic { packets: 1, bytes: env.bytes },
+        to_server: Traffic { packets: 1, bytes: env.bytes() },
         created_ns: env.now_ns,
         last_seen_tick: env.tick(),
         rule: judgement.rule,

@@ -3,6 +3,7 @@
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_coarse_ns};
 use mseg_ebpf::abi::{
     config::{MIDSTREAM_GRACE, MIDSTREAM_PICKUP, MODE_OBSERVE},
+    policy::DIRECTION_OUT,
     stats::{VERDICT_ALLOWED, VERDICT_DENIED, VERDICT_OBSERVED},
     time,
 };
@@ -15,20 +16,23 @@ pub struct Env {
     /// `CLOCK_MONOTONIC_COARSE`.
     pub(crate) now_ns: u64,
     /// Bytes with the Ethernet header.
-    pub(crate) bytes: u64,
-    grace_until_ns: u64,
+    length: u32,
     /// The active generation. It is read before any session is looked up: a session that is judged in this generation
     /// while a newer one becomes active is then judged again by its next packet, never the other way round.
     pub(crate) generation: u32,
     pub(crate) ifindex: u32,
-    /// [`MODE_OBSERVE`] or not.
-    mode: u32,
-    midstream: u32,
-    /// `DIRECTION_*`.
-    pub(crate) direction: u32,
-    /// 1 if the interface is a workload's.
-    workload: u32,
+    /// Bits, below.
+    flags: u32,
 }
+
+/// The packet goes from the protected side.
+const OUT: u32 = 1;
+/// The interface is a workload's.
+const WORKLOAD: u32 = 2;
+/// What is denied is dropped.
+const ENFORCE: u32 = 4;
+/// A TCP packet of no session is judged as if it opened one.
+const PICK_UP: u32 = 8;
 
 impl Env {
     #[inline(always)]
@@ -45,40 +49,52 @@ impl Env {
         };
         // SAFETY: the helper has no preconditions.
         let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+        let mut flags = if direction == DIRECTION_OUT { OUT } else { 0 };
+        if workload {
+            flags |= WORKLOAD;
+        }
+        if mode != MODE_OBSERVE {
+            flags |= ENFORCE;
+        }
+        // While observing, what runs is learnt, so that enforcing later does not cut it off.
+        if mode == MODE_OBSERVE
+            || midstream == MIDSTREAM_PICKUP
+            || (midstream == MIDSTREAM_GRACE && now_ns < grace_until_ns)
+        {
+            flags |= PICK_UP;
+        }
         // SAFETY: `skb` is the program's context.
-        let (bytes, ifindex) = unsafe { ((*skb).len, (*skb).ifindex) };
-        Some(Self {
-            now_ns,
-            bytes: bytes as u64,
-            grace_until_ns,
-            generation,
-            ifindex,
-            mode,
-            midstream,
-            direction: direction as u32,
-            workload: workload as u32,
-        })
+        let (length, ifindex) = unsafe { ((*skb).len, (*skb).ifindex) };
+        Some(Self { now_ns, length, generation, ifindex, flags })
+    }
+
+    /// Bytes with the Ethernet header.
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.length as u64
     }
 
     /// Whether what is denied is dropped.
     #[inline(always)]
     pub(crate) fn enforces(&self) -> bool {
-        self.mode != MODE_OBSERVE
+        self.flags & ENFORCE != 0
     }
 
-    /// Whether a TCP packet of no session is judged as if it opened one. While observing it is: what runs is learnt, so
-    /// that enforcing later does not cut it off.
+    /// Whether a TCP packet of no session is judged as if it opened one.
     #[inline(always)]
     pub(crate) fn picks_up(&self) -> bool {
-        !self.enforces()
-            || self.midstream == MIDSTREAM_PICKUP
-            || (self.midstream == MIDSTREAM_GRACE && self.now_ns < self.grace_until_ns)
+        self.flags & PICK_UP != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_out(&self) -> bool {
+        self.flags & OUT != 0
     }
 
     /// All host interfaces are one zone; a workload's is its own. `None` for a workload that is not in INTERFACES.
     #[inline(always)]
     pub(crate) fn zone(&self) -> Option<u16> {
-        if self.workload == 0 {
+        if self.flags & WORKLOAD == 0 {
             return Some(0);
         }
         // SAFETY: entries of INTERFACES are replaced only by the loader, and the zone is copied at once.

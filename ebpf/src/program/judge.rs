@@ -3,12 +3,12 @@
 use aya_ebpf::bindings::__sk_buff;
 use mseg_ebpf::{
     abi::{
-        policy::{BUILTIN_ICMP_ERRORS, BUILTIN_MLD, BUILTIN_ND, PolicyHeader},
+        policy::{BUILTIN_ICMP_ERRORS, BUILTIN_MLD, BUILTIN_ND, DIRECTION_IN, DIRECTION_OUT, PolicyHeader},
         reason::Reason,
         rule,
         session::SessionKey,
     },
-    packet::{Fragment, Packet},
+    packet::{Fragment, Packet, transport::ECHO_REPLY},
     policy::Tuple,
 };
 use zerocopy::transmute;
@@ -97,14 +97,17 @@ pub extern "C" fn judge_session(env: *const Env, packet: *const Packet, key: *co
     if packet.fragment == Fragment::Later {
         return Judgement::unruled(Reason::Fragment).pack();
     }
-    let Some(session) = sessions::find(env, key) else {
-        return NO_SESSION;
-    };
-    if sessions::reopens(session, packet) {
-        sessions::remove(key, session);
-        return NO_SESSION;
+    let key = &memory::on_stack(key);
+    match sessions::find(env, key) {
+        Some(session) if sessions::reopens(session, packet) => {
+            sessions::remove(key, session);
+            NO_SESSION
+        }
+        Some(session) => sessions::go_on(env, packet, key, session, call),
+        None if packet.echo == ECHO_REPLY => Judgement::unruled(Reason::IcmpUnsolicited).pack(),
+        None if sessions::is_midstream(packet) && !env.picks_up() => Judgement::unruled(Reason::TcpMidstream).pack(),
+        None => NO_SESSION,
     }
-    sessions::go_on(env, packet, key, session, call)
 }
 
 /// ICMP and ICMPv6 other than echo: each packet is judged by itself and makes no session. A packed [`Judgement`].
@@ -166,6 +169,6 @@ fn tuple(env: &Env, packet: &Packet) -> Tuple {
         icmp_type: packet.icmp_type,
         icmp_code: packet.icmp_code,
         ipv6: packet.ipv6,
-        direction: env.direction as u8,
+        direction: if env.is_out() { DIRECTION_OUT } else { DIRECTION_IN },
     }
 }

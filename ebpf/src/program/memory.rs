@@ -1,6 +1,9 @@
 //! Access to map memory that other CPUs and user space touch at the same time, and enums out of numbers.
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg};
+use core::{
+    intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg},
+    mem::MaybeUninit,
+};
 
 use mseg_ebpf::abi::reason::{self, Reason};
 
@@ -52,6 +55,21 @@ pub(crate) unsafe fn increment(pointer: *mut u32) {
 pub(crate) unsafe fn take(pointer: *mut u32) -> u32 {
     // SAFETY: the caller's promise.
     unsafe { atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(pointer, 0) }
+}
+
+/// A copy on this function's stack: before kernel 6.3 the verifier takes no key or value for a map through the pointer
+/// argument of a global function (`map_key_value_types` in kernel/bpf/verifier.c lacks PTR_TO_MEM).
+#[inline(always)]
+pub(crate) fn on_stack<T: Copy>(value: &T) -> T {
+    const { assert!(size_of::<T>().is_multiple_of(8) && align_of::<T>() == 8) };
+    let mut copy = MaybeUninit::<T>::uninit();
+    let (from, to) = (core::ptr::from_ref(value).cast::<u64>(), copy.as_mut_ptr().cast::<u64>());
+    for word in 0..size_of::<T>() / 8 {
+        // SAFETY: both have that many words. Volatile, or the compiler would use the original instead.
+        unsafe { to.add(word).write(from.add(word).read_volatile()) };
+    }
+    // SAFETY: every word of it was written.
+    unsafe { copy.assume_init() }
 }
 
 /// A reason that went through a number.

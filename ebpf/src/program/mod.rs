@@ -76,7 +76,7 @@ fn judge_by_session(env: &Env, packet: &Packet, key: &SessionKey, sender_is_lowe
         judgement = judge::judge_session(env, packet, key, sender_is_lower | judge::REJUDGED);
     }
     if judgement == judge::NO_SESSION {
-        judgement = sessions::open(env, packet, key, sender_is_lower);
+        judgement = sessions::open(env, packet, key, sender_is_lower, judge::decide(env, packet));
     }
     judgement
 }

@@ -14,10 +14,7 @@ use mseg_ebpf::{
         },
         time,
     },
-    packet::{
-        Packet, protocol,
-        transport::{ECHO_REPLY, icmp_type},
-    },
+    packet::{Packet, protocol, transport::icmp_type},
     policy::Tuple,
     session::{
         progress::{self, from_client},
@@ -31,7 +28,7 @@ use super::{
     events,
     judge::{self, Judgement},
     maps,
-    memory::{add, load, store},
+    memory::{add, load, on_stack, store},
 };
 
 /// The session of a key, if there is one that has not expired.
@@ -57,6 +54,7 @@ pub extern "C" fn expire(env: *const Env, key: *const SessionKey, session: *mut 
     let (Some(env), Some(key), false) = (unsafe { (env.as_ref(), key.as_ref(), session.is_null()) }) else {
         return 0;
     };
+    let key = &on_stack(key);
     // SAFETY: as in `find`.
     let (state, flags) = unsafe { ((*session).state, (*session).flags) };
     if !matches!(state, SessionState::Closed) {
@@ -115,7 +113,7 @@ fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, 
     unsafe {
         let traffic = if from_client { &raw mut (*session).to_server } else { &raw mut (*session).to_client };
         add(&raw mut (*traffic).packets, 1);
-        add(&raw mut (*traffic).bytes, env.bytes);
+        add(&raw mut (*traffic).bytes, env.bytes());
         // Writing only what changes keeps the line clean for other CPUs.
         if before.last_seen_tick != now {
             store(&raw mut (*session).last_seen_tick, now);
@@ -183,11 +181,12 @@ pub extern "C" fn promote(key: *const SessionKey, session: *mut Session) -> u32 
     let (Some(key), false) = (unsafe { (key.as_ref(), session.is_null()) }) else {
         return 0;
     };
+    let key = &on_stack(key);
     // SAFETY: as in `find`.
-    let entry = unsafe { &mut *session };
+    let mut entry = on_stack(unsafe { &*session });
     entry.flags &= !FLAG_HALF_OPEN;
     // Inserted before it is removed, so that it is never absent. Two replies at once both insert equal entries.
-    if maps::SESSIONS.insert(key, &*entry, BPF_NOEXIST as u64).is_ok() {
+    if maps::SESSIONS.insert(key, &entry, BPF_NOEXIST as u64).is_ok() {
         events::count(|stats| stats.sessions_promoted += 1);
     }
     let _ = maps::HALF_OPEN.remove(key);
@@ -202,6 +201,7 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey) -> u32 {
     let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
         return 0;
     };
+    let key = &on_stack(key);
     let Some(session) = find(env, key) else {
         return 0;
     };
@@ -279,31 +279,33 @@ fn tuple(key: &SessionKey, session: &Session) -> Tuple {
     }
 }
 
-/// Judges a packet that has no session by the policy, and opens one unless it is dropped. A packed [`Judgement`].
+/// Whether a packet opens nothing: TCP without a plain SYN.
+#[inline(always)]
+pub(crate) fn is_midstream(packet: &Packet) -> bool {
+    packet.protocol == protocol::TCP && !tcp::opens(packet.tcp_flags)
+}
+
+/// Opens a session, unless `decision` (packed) drops its packet. A packed [`Judgement`].
 #[unsafe(no_mangle)]
-pub extern "C" fn open(env: *const Env, packet: *const Packet, key: *const SessionKey, sender_is_lower: u32) -> u64 {
+pub extern "C" fn open(
+    env: *const Env,
+    packet: *const Packet,
+    key: *const SessionKey,
+    sender_is_lower: u32,
+    decision: u64,
+) -> u64 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(packet), Some(key)) = (unsafe { (env.as_ref(), packet.as_ref(), key.as_ref()) }) else {
         return Judgement::unruled(Reason::NoPolicy).pack();
     };
-    open_session(env, packet, key, sender_is_lower != 0).pack()
+    let Some(decision) = Decision::unpack(decision) else {
+        return Judgement::unruled(Reason::NoPolicy).pack();
+    };
+    open_session(env, packet, &on_stack(key), sender_is_lower != 0, decision).pack()
 }
 
 #[inline(always)]
-fn open_session(env: &Env, packet: &Packet, key: &SessionKey, sender_is_lower: bool) -> Judgement {
-    let mut flags = FLAG_HALF_OPEN;
-    if packet.protocol == protocol::TCP && !tcp::opens(packet.tcp_flags) {
-        if !env.picks_up() {
-            return Judgement::unruled(Reason::TcpMidstream);
-        }
-        flags |= FLAG_PICKED_UP;
-    }
-    if packet.echo == ECHO_REPLY {
-        return Judgement::unruled(Reason::IcmpUnsolicited);
-    }
-    let Some(decision) = Decision::unpack(judge::decide(env, packet)) else {
-        return Judgement::unruled(Reason::NoPolicy);
-    };
+fn open_session(env: &Env, packet: &Packet, key: &SessionKey, sender_is_lower: bool, decision: Decision) -> Judgement {
     let judgement = Judgement::of(decision);
     if !decision.allow && env.enforces() {
         return judgement;
@@ -314,15 +316,18 @@ fn open_session(env: &Env, packet: &Packet, key: &SessionKey, sender_is_lower: b
     else {
         return Judgement::unruled(Reason::NoPolicy);
     };
-    flags |= decision_flags(decision);
+    let mut flags = FLAG_HALF_OPEN | decision_flags(decision);
+    if is_midstream(packet) {
+        flags |= FLAG_PICKED_UP;
+    }
     if sender_is_lower {
         flags |= FLAG_CLIENT_IS_LOWER;
     }
-    if env.direction == DIRECTION_OUT as u32 {
+    if env.is_out() {
         flags |= FLAG_OUT;
     }
     let session = Session {
-        to_server: Traffic { packets: 1, bytes: env.bytes },
+        to_server: Traffic { packets: 1, bytes: env.bytes() },
         to_client: Traffic::default(),
         created_ns: env.now_ns,
         last_seen_tick: env.tick(),
@@ -343,7 +348,7 @@ fn open_session(env: &Env, packet: &Packet, key: &SessionKey, sender_is_lower: b
                 let sender_is_client = from_client(&*other, sender_is_lower);
                 let traffic = if sender_is_client { &raw mut (*other).to_server } else { &raw mut (*other).to_client };
                 add(&raw mut (*traffic).packets, 1);
-                add(&raw mut (*traffic).bytes, env.bytes);
+                add(&raw mut (*traffic).bytes, env.bytes());
                 judgement
             },
             None => Judgement::unruled(Reason::TableFull),

@@ -133,7 +133,7 @@ impl Paths {
                 return Err(Error::new(
                     Code::Permission,
                     format!(
-                        "{} belongs to user {} with mode {:04o}: only root may be able to pin there",
+                        "{} is owned by user {} with mode {:04o}: only root may be able to pin there",
                         directory.display(),
                         metadata.uid(),
                         metadata.mode() & 0o7777

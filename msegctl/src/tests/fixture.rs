@@ -60,7 +60,8 @@ pub(super) fn context() -> Context {
 
 fn key(protocol: u8, client: (&str, u16), server: (&str, u16), zone: u16) -> (SessionKey, u8) {
     let side = |(address, port): (&str, u16)| (address.parse::<IpAddr>().unwrap(), port);
-    let key = SessionId::between(protocol, side(client), side(server), zone).0;
+    let echo = u8::from(protocol == 1);
+    let key = SessionId::between(protocol, side(client), side(server), echo, zone).0;
     let is_lower = key.lower_address == mseg::view::mapped(side(client).0) && key.lower_port == client.1.to_be_bytes();
     (key, if is_lower { session::FLAG_CLIENT_IS_LOWER } else { 0 })
 }

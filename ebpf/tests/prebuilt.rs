@@ -1,0 +1,89 @@
+//! The committed object is the one that the sources build: checked without the BPF toolchain, by the record that
+//! ebpf/build.sh writes. Where the toolchain is there, `ebpf/build.sh --check` builds it and compares every byte.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+
+const REBUILD: &str = "run ebpf/build.sh and commit ebpf/prebuilt/";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
+}
+
+fn hash(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Lines `"key" = "value"` or `key = "value"` of one section of the record; the first section has no name.
+fn section(record: &str, name: &str) -> BTreeMap<String, String> {
+    let mut current = "";
+    let mut entries = BTreeMap::new();
+    for line in record.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some(header) = line.strip_prefix('[') {
+            current = header.trim_end_matches(']');
+        } else if current == name {
+            let (key, value) = line.split_once(" = ").unwrap_or_else(|| panic!("a strange line: {line}"));
+            entries.insert(key.trim_matches('"').to_owned(), value.trim_matches('"').to_owned());
+        }
+    }
+    entries
+}
+
+fn record() -> String {
+    fs::read_to_string(root().join("ebpf/prebuilt/mseg.toml")).expect("the record of the build")
+}
+
+fn sources(folder: &Path, found: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let name = path.strip_prefix(root()).expect("below the workspace").display().to_string();
+            found.insert(name, hash(&path));
+        }
+    }
+}
+
+#[test]
+fn the_object_was_built_from_these_sources() {
+    let mut now = BTreeMap::new();
+    sources(&root().join("ebpf/src"), &mut now);
+    for file in ["ebpf/Cargo.toml", "ebpf/build.sh"] {
+        now.insert(file.to_owned(), hash(&root().join(file)));
+    }
+    let recorded = section(&record(), "sources");
+    let differ: Vec<_> =
+        now.keys().chain(recorded.keys()).filter(|file| now.get(*file) != recorded.get(*file)).collect();
+    assert!(differ.is_empty(), "changed since the object was built: {differ:?}; {REBUILD}");
+}
+
+#[test]
+fn the_object_was_built_with_the_locked_dependencies() {
+    let lock = fs::read_to_string(root().join("Cargo.lock")).expect("Cargo.lock");
+    let locked: Vec<(&str, &str)> = lock
+        .split("[[package]]")
+        .filter_map(|package| {
+            let field =
+                |name| package.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim_matches('"'));
+            Some((field("name = ")?, field("version = ")?))
+        })
+        .collect();
+    let recorded = section(&record(), "dependencies");
+    assert!(recorded.contains_key("aya-ebpf"), "{recorded:?}");
+    for (name, version) in recorded {
+        assert!(locked.contains(&(name.as_str(), version.as_str())), "{name} is not {version} any more; {REBUILD}");
+    }
+}
+
+#[test]
+fn the_object_is_the_recorded_one() {
+    let recorded = section(&record(), "");
+    assert_eq!(recorded.get("object"), Some(&hash(&root().join("ebpf/prebuilt/mseg.o"))), "{REBUILD}");
+}
