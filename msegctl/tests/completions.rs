@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use msegctl::cli::Shell;
 
 /// The programs. Each has its command line in a function, for this and for the check of its manual page.
-const PROGRAMS: [fn() -> clap::Command; 2] = [msegctl::cli::command, mseg::cli::command];
+const PROGRAMS: [fn() -> clap::Command; 3] = [msegctl::cli::command, mseg::cli::command, msegd::cli::command];
 
 #[test]
 fn the_committed_completions_are_those_of_the_command_lines() {

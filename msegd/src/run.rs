@@ -80,3 +80,49 @@ fn usage(error: &clap::Error) -> Error {
     let hint = paragraphs.find(|p| p.starts_with("Usage: ")).unwrap_or_else(|| "--help says more".into());
     Error::new(Code::Usage, message).hint(hint.replacen("Usage:", "usage:", 1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a command line that opens no ring: exit code, standard error.
+    fn msegd(line: &[&str]) -> (u8, String) {
+        let args: Vec<OsString> = ["msegd"].iter().chain(line).map(OsString::from).collect();
+        let mut err = Vec::new();
+        let code = run(&args).map_or_else(|stop| stop.report(&mut err, wants_json(&args)), |()| 0);
+        (code, String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        crate::cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_code_2_with_a_hint() {
+        for line in [&["--nope"][..], &["x"], &["--output"], &["-qv"], &["--instance", "../x"]] {
+            let (code, err) = msegd(line);
+            assert!(code == 2 && err.starts_with("error: ") && err.contains("\nhint: "), "{line:?}: {err}");
+        }
+    }
+
+    #[test]
+    fn nothing_loaded_is_code_3_and_with_json_one_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let bpffs = directory.path().to_str().unwrap();
+        assert_eq!(msegd(&["--bpffs", bpffs]).0, 3);
+        for (line, name) in [(&["-j", "--bpffs", bpffs][..], "not-loaded"), (&["--nope", "-qj"], "usage")] {
+            let (_, err) = msegd(line);
+            assert_eq!(err.lines().count(), 1, "{err}");
+            let document: serde_json::Value = serde_json::from_str(&err).unwrap();
+            assert_eq!(document["error"]["code"], name);
+            assert!(document["error"]["hint"].is_string(), "{err}");
+        }
+    }
+
+    #[test]
+    fn what_would_steer_a_terminal_is_escaped_in_errors() {
+        let (_, err) = msegd(&["--bpffs", "/no\x1b[2J"]);
+        assert!(!err.contains('\x1b'), "{err:?}");
+    }
+}
