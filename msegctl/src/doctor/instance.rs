@@ -138,7 +138,7 @@ fn table(name: &'static str, fill: &FillView) -> Check {
         return Check::ok(name, found);
     }
     let hint = if fill.active * 2 < fill.entries {
-        "most have expired: msegd gives their memory back while it runs"
+        "most have expired, and go first when the table needs room"
     } else {
         "when it is full, the session that was idle longest is forgotten"
     };
