@@ -164,7 +164,7 @@ mod tests {
         let fill = |entries, active| FillView { active, entries, max_entries: 1000 };
         assert_eq!(table("sessions", &fill(899, 899)).status, Grade::Ok);
         assert_eq!(table("sessions", &fill(900, 900)).status, Grade::Warn);
-        assert!(table("sessions", &fill(900, 10)).hint.unwrap().contains("msegd"));
+        assert!(table("sessions", &fill(900, 10)).hint.unwrap().contains("go first"));
     }
 
     #[test]
