@@ -9,6 +9,7 @@ use mseg_ebpf::abi::{
     config::Config,
     denied::{Denied, MAX_DENIED},
     event::RING_BYTES,
+    fragment::{FragmentKey, Fragmented, MAX_FRAGMENTED},
     interface::Interface,
     meta::Meta,
     policy::{MAX_RULE_ENTRIES, POLICY_SLOTS, PolicyHeader, RuleEntry, TextChunk},
@@ -34,6 +35,9 @@ pub(crate) static HALF_OPEN: LruHashMap<SessionKey, Session, MAX_HALF_OPEN> = Lr
 
 #[btf_map]
 pub(crate) static DENIED: LruHashMap<SessionKey, Denied, MAX_DENIED> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, Fragmented, MAX_FRAGMENTED> = LruHashMap::new();
 
 #[btf_map]
 pub(crate) static POLICY: ArrayOfMaps<Array<PolicyHeader, 1>, { POLICY_SLOTS as usize }> = ArrayOfMaps::new();
