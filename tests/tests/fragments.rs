@@ -47,7 +47,7 @@ fn fragment(id: u16, start: u16, more: bool, payload: &[u8]) -> Vec<u8> {
     let (IpAddr::V4(client), IpAddr::V4(server)) = (CLIENT_V4, SERVER_V4) else { unreachable!("they are IPv4") };
     let mut packet = ipv4(client, server, 17, payload);
     packet[4..6].copy_from_slice(&id.to_be_bytes());
-    packet[6..8].copy_from_slice(&(start / 8 | u16::from(more) << 13).to_be_bytes());
+    packet[6..8].copy_from_slice(&((start / 8) | (u16::from(more) << 13)).to_be_bytes());
     ethernet(SERVER_MAC, CLIENT_MAC, 0x0800, &packet)
 }
 
