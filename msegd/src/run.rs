@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    io::{Write, stderr, stdout},
+    io::{IsTerminal, Write, stderr, stdout},
     process::ExitCode,
 };
 
@@ -55,6 +55,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), Stop> {
     let _ = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(stderr)
+        .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
         .without_time()
         .with_target(false)
         .try_init();

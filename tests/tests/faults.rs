@@ -24,6 +24,8 @@ on_both_hooks! {
     directory_that_is_no_bpffs_is_refused,
     foreign_pin_directory_is_refused,
     foreign_file_in_the_pin_directory_is_refused,
+    foreign_map_under_one_of_our_names_is_refused,
+    detach_all_beside_a_foreign_file_does_nothing,
     pinned_map_of_another_layout_is_refused,
     broken_policy_is_shown_and_changes_nothing,
     killed_daemon_changes_nothing,
@@ -105,6 +107,31 @@ fn foreign_file_in_the_pin_directory_is_refused(lab: &Lab) -> Result<()> {
     ensure!(lab.attached()? == Attached::default());
     ensure!(lab.mounts.pins()?.iter().filter(|pin| !pin.ends_with('/')).eq([&foreign]), "nothing else is pinned");
     Ok(lab.mounts.run(|| fs::remove_dir_all("/sys/fs/bpf/mseg"))?)
+}
+
+fn foreign_map_under_one_of_our_names_is_refused(lab: &Lab) -> Result<()> {
+    let maps = "/sys/fs/bpf/mseg/default/maps";
+    let foreign = format!("{maps}/SESSIONS");
+    lab.mounts.run(|| -> Result<()> {
+        fs::create_dir_all(maps)?;
+        Ok(bpf::pin(&bpf::make_map(bpf::HASH, 4, 4, 1)?, foreign.as_ref())?)
+    })?;
+    lab.run("mseg-loader", &["attach", PROTECTED, "--hook", lab.hook().name()])?.exits(6)?.complains(&["SESSIONS"])?;
+    ensure!(lab.attached()? == Attached::default());
+    ensure!(lab.mounts.pins()?.iter().filter(|pin| !pin.ends_with('/')).eq([&foreign]), "it is still there, alone");
+    Ok(lab.mounts.run(|| fs::remove_dir_all("/sys/fs/bpf/mseg"))?)
+}
+
+fn detach_all_beside_a_foreign_file_does_nothing(lab: &Lab) -> Result<()> {
+    lab.attach(&[])?;
+    let foreign = "/sys/fs/bpf/mseg/default/maps/FOREIGN";
+    lab.mounts.run(|| Ok::<_, anyhow::Error>(bpf::pin(&bpf::make_map(bpf::HASH, 4, 8, 16)?, foreign.as_ref())?))?;
+    lab.run("mseg-loader", &["detach", "--all"])?.exits(1)?.complains(&["FOREIGN"])?;
+    lab.is_attached()?;
+    lab.ctl(&["status"])?;
+    lab.mounts.run(|| fs::remove_file(foreign))?;
+    lab.run("mseg-loader", &["detach", "--all"])?.ok()?;
+    lab.is_clean()
 }
 
 fn pinned_map_of_another_layout_is_refused(lab: &Lab) -> Result<()> {

@@ -11,7 +11,7 @@ use super::{detach::recorded, pins, signals::Blocked, undo::Undo};
 use crate::{
     clock::monotonic_ns,
     error::{Error, Result},
-    instance::{Lock, Options, bpffs, paths::Paths},
+    instance::{Lock, Options, bpffs, layout, paths::Paths},
     kernel::{
         map::{ANY, Map},
         object::{self, PROGRAMS},
@@ -68,8 +68,24 @@ pub(super) fn exists(paths: &Paths, options: &Options) -> Result<bool> {
         ))
         .hint(format!("mseg-loader detach --all {}", options.arguments()).trim_end().to_owned()));
     }
+    refuse_foreign_maps(paths)?;
     pins::remove_objects(paths)?;
     Ok(false)
+}
+
+/// A map under one of our names that is not of our layout is not what an attach left: it is not ours to remove.
+fn refuse_foreign_maps(paths: &Paths) -> Result<()> {
+    let mut maps = Vec::new();
+    for name in map::ALL {
+        let path = paths.map(name);
+        match Map::open(name, &path, true) {
+            Ok(map) => maps.push(map),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::file("open", &path, &e)),
+        }
+    }
+    let problems = layout::differences(maps.iter(), true)?;
+    if problems.is_empty() { Ok(()) } else { Err(layout::error(paths, &problems)) }
 }
 
 /// Makes the maps and programs of a new instance.

@@ -103,6 +103,8 @@ fn detach_all(options: &DetachOptions, paths: &Paths) -> Result<Detached> {
     paths.check_owner()?;
     let lock = Lock::take_unless(&paths.instance, &mut || Ok(()))
         .map_err(|error| error.unwrap_or_else(|| not_loaded(&options.instance)))?;
+    // Before anything is undone: all of it goes, or none.
+    pins::refuse_strangers(paths)?;
     let netns = target::netns()?;
     let attached = recorded(paths);
     for (_, interface) in &attached {

@@ -8,7 +8,7 @@ use crate::{
 use super::paths::Paths;
 
 /// Every difference of `maps` from the object's definitions. `strict` counts what only matters to the programs, too.
-pub(super) fn differences<'a>(maps: impl Iterator<Item = &'a Map>, strict: bool) -> Result<Vec<String>> {
+pub(crate) fn differences<'a>(maps: impl Iterator<Item = &'a Map>, strict: bool) -> Result<Vec<String>> {
     let definitions = object::definitions()?;
     Ok(maps
         .flat_map(|map| match definitions.get(map.name()) {
@@ -19,7 +19,7 @@ pub(super) fn differences<'a>(maps: impl Iterator<Item = &'a Map>, strict: bool)
 }
 
 /// One error that lists them all.
-pub(super) fn error(paths: &Paths, problems: &[String]) -> Error {
+pub(crate) fn error(paths: &Paths, problems: &[String]) -> Error {
     Error::new(
         Code::Abi,
         format!("the maps in {} do not fit this version: {}", paths.maps.display(), problems.join("; ")),

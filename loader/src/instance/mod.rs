@@ -1,7 +1,7 @@
 //! An instance: the maps, programs and links pinned under one name, and typed access to them.
 
 mod counters;
-mod layout;
+pub(crate) mod layout;
 mod lock;
 mod sessions;
 mod usage;
