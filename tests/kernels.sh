@@ -5,7 +5,7 @@
 #
 #   VERSION          6.1 or 6.12 (default: both), or any other whose cloud kernel apt offers
 #   TEST-ARGUMENT    passed to the test binary: a filter, --exact, --nocapture, ...
-#   --test NAME      run tests/tests/NAME.rs (default: attach_enforce_detach); may be repeated
+#   --test NAME      run tests/tests/NAME.rs (default: lifecycle, enforce, hook_choice); may be repeated
 #   --binary FILE    run this test binary, building nothing; may be repeated
 #   --programs DIR   take mseg-loader, msegd and msegctl from DIR, building nothing
 #   --shell          a shell in the guest instead of the tests (leave it with `exit`)
@@ -14,7 +14,7 @@
 # Each kernel is Debian's own package, booted under qemu with an initramfs that holds the tests and the three programs.
 # Software emulation is the default: it boots in five seconds and gives the same result on every machine, while /dev/kvm
 # inside of a virtual machine is often there and broken. MSEG_QEMU_ACCEL=kvm asks for the other. MSEG_KERNELS_TIMEOUT is
-# the limit of one guest in seconds (default 300).
+# the limit of one guest in seconds (default 900).
 #
 # As root, what is missing of qemu, busybox and cpio is installed with apt. The kernels are unpacked under target/kernels
 # and never installed. Exit status: 0 if every test passed on every kernel, 1 if one failed, 2 if it could not be run.
@@ -24,15 +24,17 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 helpers=$repository/tests/kernels
 target=${CARGO_TARGET_DIR:-$repository/target}
 work=$target/kernels
-limit=${MSEG_KERNELS_TIMEOUT:-300}
+limit=${MSEG_KERNELS_TIMEOUT:-900}
 accel=${MSEG_QEMU_ACCEL:-tcg}
+# At least two, so that per-CPU maps and races are real.
+cpus=$(($(nproc) < 2 ? 2 : $(nproc) > 4 ? 4 : $(nproc)))
 
 # What the tests need of the kernel beside what is built in.
 modules=(veth sch_ingress cls_bpf)
 # For a look around with --shell; the tests need none of them. Those that this machine lacks are left out.
 tools=(ip tc ping bpftool)
 
-versions=() names=() binaries=() arguments=() programs='' shell=0 fresh=0
+versions=() names=() binaries=() arguments=() programs='' shell=0 fresh=0 guest='' failures=()
 
 die() {
     printf 'kernels.sh: %s\n' "$*" >&2
@@ -63,7 +65,7 @@ parse_arguments() {
         shift
     done
     ((${#versions[@]})) || versions=(6.1 6.12)
-    ((${#names[@]})) || names=(attach_enforce_detach)
+    ((${#names[@]})) || names=(lifecycle enforce hook_choice)
 }
 
 apt_get() {
@@ -196,7 +198,8 @@ make_root() {
     add_program "$root" "$(realpath /bin/sh)" /bin
     ln -s "$(basename "$(realpath /bin/sh)")" "$root/bin/sh"
     for tool in mseg-loader msegd msegctl; do
-        [[ -x $programs/$tool ]] && add_program "$root" "$programs/$tool" /programs
+        [[ -x $programs/$tool ]] || die "there is no $tool in $programs"
+        add_program "$root" "$programs/$tool" /programs
     done
     for path in "${binaries[@]}"; do
         add_program "$root" "$path" /tests
@@ -206,28 +209,32 @@ make_root() {
 
 # Boots one kernel; the guest's console goes to stdout and to target/kernels/VERSION.log.
 run_guest() {
-    local version=$1 directory=$work/$1 log=$work/$1.log append='console=ttyS0 quiet panic=-1 oops=panic' status=0
+    local version=$1 directory=$work/$1 log=$work/$1.log append='console=ttyS0 quiet panic=-1 oops=panic'
+    local initramfs=$work/$1.initramfs input=/dev/null status=0
     cp "$directory"/modules/* "$work/root/modules/"
-    (cd "$work/root" && find . | cpio --create --format=newc --owner=0:0 --quiet) >"$work/$version.initramfs"
+    (cd "$work/root" && find . | cpio --create --format=newc --owner=0:0 --quiet) >"$initramfs"
     if ((shell)); then
         append+=' mseg.shell'
-        limit=86400
+        limit=86400 input=/dev/stdin
     fi
     say "Linux $(cat "$directory/package") ($accel)"
     # q35, not the leaner microvm: without an HPET the kernel's clock calibration hangs now and then under emulation.
-    # Two CPUs, so that per-CPU maps and races are real.
     timeout --foreground --kill-after=5 "$limit" qemu-system-x86_64 \
-        -machine q35 -accel "$accel" -cpu max -smp 2 -m 1024 \
-        -no-user-config -nodefaults -display none -no-reboot -serial stdio \
-        -kernel "$directory/vmlinuz" -initrd "$work/$version.initramfs" -append "$append" \
-        < <(((shell)) && cat || true) 2>&1 | tee >(tr -d '\r' >"$log") || status=${PIPESTATUS[0]}
-    rm -f "$work/$version.initramfs"
+        -machine q35 -accel "$accel" -cpu max -smp "$cpus" -m 1024 \
+        -no-user-config -nodefaults -display none -no-reboot \
+        -chardev "stdio,id=console,signal=off,logfile=$log,logappend=off" -serial chardev:console \
+        -kernel "$directory/vmlinuz" -initrd "$initramfs" -append "$append" <"$input" &
+    guest=$!
+    wait "$guest" || status=$?
+    guest=''
+    rm -f "$initramfs"
     judge "$version" "$log" "$status"
 }
 
 # Passed means: the guest said so itself, at least one test ran, and the kernel had nothing to complain about.
 judge() {
     local version=$1 log=$2 status=$3 passed
+    sed -i 's/\r$//' "$log"
     passed=$(sed -n 's/^test result: .* \([0-9]*\) passed.*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
     if ((status == 124 || status == 137)); then
         failures+=("$version: no end within $limit s")
@@ -243,7 +250,10 @@ judge() {
 }
 
 main() {
-    local version failures=() started=$SECONDS
+    local version started=$SECONDS
+    # An interrupted run takes its guest along.
+    trap '[[ -z $guest ]] || kill "$guest"' EXIT
+    trap 'exit 2' INT TERM
     parse_arguments "$@"
     [[ $(uname -m) == x86_64 ]] || die "the guests are x86_64; this machine is $(uname -m)"
     mkdir -p "$work"
