@@ -1,5 +1,7 @@
 //! `msegctl denied`.
 
+use std::fmt::{self, Display, Write};
+
 use mseg::{
     error::Result,
     instance::Access,
@@ -24,15 +26,27 @@ pub(crate) struct DeniedRow<'a> {
     pub(crate) now: Time,
 }
 
+impl DeniedRow<'_> {
+    /// Writes what only an IP packet has; a hyphen for what was denied before its addresses were found.
+    fn if_ip(&self, value: &dyn Display, out: &mut dyn Write) -> fmt::Result {
+        let DeniedView { client, server, .. } = &self.denied;
+        if client.address.is_unspecified() && server.address.is_unspecified() {
+            return out.write_str("-");
+        }
+        write!(out, "{value}")
+    }
+}
+
 impl Row for DeniedRow<'_> {
     const SCHEMA: &'static str = "mseg.denied-list/1";
     const KEY: &'static str = "denied";
 
     fn columns() -> Vec<Column<Self>> {
         vec![
-            Column::new(Shown::Always, "protocol", |r, o| write!(o, "{}", r.denied.protocol)),
-            Column::new(Shown::Text, "client", |r, o| write!(o, "{}", r.denied.client)),
-            Column::new(Shown::Text, "server", |r, o| write!(o, "{}", r.denied.server)),
+            Column::new(Shown::Text, "protocol", |r, o| r.if_ip(&r.denied.protocol, o)),
+            Column::new(Shown::Text, "client", |r, o| r.if_ip(&r.denied.client, o)),
+            Column::new(Shown::Text, "server", |r, o| r.if_ip(&r.denied.server, o)),
+            Column::new(Shown::Plain, "protocol", |r, o| write!(o, "{}", r.denied.protocol)),
             Column::new(Shown::Plain, "client_address", |r, o| write!(o, "{}", r.denied.client.address)),
             Column::number(Shown::Plain, "client_port", |r, o| write!(o, "{}", r.denied.client.port)),
             Column::new(Shown::Plain, "server_address", |r, o| write!(o, "{}", r.denied.server.address)),

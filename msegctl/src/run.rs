@@ -82,11 +82,8 @@ pub(crate) fn run(args: &[OsString], out: &mut dyn Write, terminal: bool) -> Res
         // Help and version were asked for, so they are data.
         Err(help) if !help.use_stderr() => {
             let text = help.render();
-            if terminal {
-                write!(out, "{}", text.ansi())?
-            } else {
-                write!(out, "{text}")?
-            }
+            let text = if terminal { text.ansi().to_string() } else { text.to_string() };
+            out.write_all(text.as_bytes())?;
             return Ok(Outcome::Done);
         }
         Err(error) => return Err(usage::error(&error).into()),

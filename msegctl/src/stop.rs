@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use mseg::error::Error;
-use serde::Serialize;
 
 use crate::output::{escaped, write_json};
 
@@ -46,19 +45,25 @@ impl Stop {
     }
 }
 
+/// An error on standard error.
+#[derive(serde::Serialize, schemars::JsonSchema)]
+pub(crate) struct ErrorDocument<'a> {
+    error: ErrorBody<'a>,
+}
+
+#[derive(serde::Serialize, schemars::JsonSchema)]
+struct ErrorBody<'a> {
+    /// What kind of failure it is; each has an exit code of its own.
+    code: &'static str,
+    /// What failed and why.
+    message: &'a str,
+    /// What to do about it; null if that is not known.
+    hint: Option<&'a str>,
+}
+
 fn report_json(err: &mut dyn Write, error: &Error) -> io::Result<()> {
-    #[derive(Serialize)]
-    struct Document<'a> {
-        error: Body<'a>,
-    }
-    #[derive(Serialize)]
-    struct Body<'a> {
-        code: &'static str,
-        message: &'a str,
-        hint: Option<&'a str>,
-    }
-    let error = Body { code: error.code.name(), message: &error.message, hint: error.hint.as_deref() };
-    Ok(write_json(err, false, &Document { error })?)
+    let error = ErrorBody { code: error.code.name(), message: &error.message, hint: error.hint.as_deref() };
+    Ok(write_json(err, false, &ErrorDocument { error })?)
 }
 
 fn report_text(err: &mut dyn Write, error: &Error) -> io::Result<()> {

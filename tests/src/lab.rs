@@ -14,6 +14,7 @@ use crate::{
     bpffs::Mounts,
     capture::Capture,
     daemon::Daemon,
+    frames,
     hook::{Attached, Hook},
     interface::{self, End},
     namespace::Namespace,
@@ -181,6 +182,19 @@ impl Lab {
     /// When it cannot be started.
     pub fn daemon(&self, arguments: &[&str]) -> Result<Daemon> {
         Daemon::start(self.place(), "msegd", arguments)
+    }
+
+    /// Sends a TCP packet that opens a session to the server's port 81 from each of these ports, past the client's stack.
+    ///
+    /// # Errors
+    /// When one cannot be sent.
+    pub fn syns(&self, from: Vec<u16>) -> Result<()> {
+        let (IpAddr::V4(client), IpAddr::V4(server)) = (CLIENT_V4, SERVER_V4) else { unreachable!("they are IPv4") };
+        let frame = |port| {
+            let packet = frames::ipv4(client, server, 6, &frames::tcp(port, 81, 0x02));
+            frames::ethernet(SERVER_MAC, CLIENT_MAC, 0x0800, &packet)
+        };
+        frames::send_frames(&self.client, PEER, &from.into_iter().map(frame).collect::<Vec<_>>())
     }
 
     /// Writes a policy file that the programs can read, and returns its path there.

@@ -8,6 +8,7 @@ pub mod bpffs;
 pub mod capture;
 pub mod daemon;
 pub mod documents;
+pub mod event;
 pub mod frames;
 pub mod hook;
 pub mod interface;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Result, ensure};
 use mseg_tests::{
     documents::{expect, number},
+    event,
     lab::{self, CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6},
     on_both_hooks,
     traffic::{icmp::Pinger, tcp, udp},
@@ -42,9 +43,8 @@ fn allowed_port_answers_and_the_next_does_not(lab: &Lab) -> Result<()> {
         ensure!(number(&after, "/reasons/default-deny")? > 0, "their reason is counted: {after:#}");
         let address = closed.ip().to_string();
         daemon.event("of the denial", |event| {
-            event["event"] == "denied"
+            event::is_denial_of_port(event, 81)
                 && event["reason"] == "default-deny"
-                && event["server"]["port"] == 81
                 && event["server"]["address"] == address.as_str()
         })?;
     }

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use mseg_tests::{
     bpf,
     documents::{expect, number},
+    event,
     hook::Attached,
     lab::{self, Lab, PROTECTED, SERVER_V4},
     on_both_hooks,
@@ -148,7 +149,7 @@ fn killed_daemon_changes_nothing(lab: &Lab) -> Result<()> {
     for _ in 0..3 {
         let daemon = lab.daemon(&[])?;
         tcp::connect(&lab.client, &listener)?.exchange(10, 10)?;
-        daemon.event("of a session", |event| event["event"] == "session-opened")?;
+        daemon.event("of a session", |event| event::is(event, event::OPENED))?;
         daemon.kill()?;
         connection.exchange(10_000, 10_000)?;
         tcp::is_denied(&lab.client, lab::server(81)[0])?;
@@ -209,9 +210,9 @@ fn daemon_accounts_for_every_event(lab: &Lab) -> Result<()> {
         tcp::connect(&lab.client, &listener)?.reset()?;
     }
     eventually(|| {
-        let opened = daemon.events()?.iter().filter(|event| event["event"] == "session-opened").count();
+        let opened = daemon.events()?.iter().filter(|event| event::is(event, event::OPENED)).count();
         ensure!(opened >= 20, "{opened} sessions opened");
-        let closed = daemon.events()?.iter().filter(|event| event["event"] == "session-closed").count();
+        let closed = daemon.events()?.iter().filter(|event| event::is(event, event::CLOSED)).count();
         ensure!(closed >= 20, "{closed} sessions closed");
         Ok(())
     })?;
@@ -220,12 +221,9 @@ fn daemon_accounts_for_every_event(lab: &Lab) -> Result<()> {
     let stats = lab.stats()?;
     let submitted = number(&stats, "/events/submitted")?;
     expect(&stats, "/events/lost", 0)?;
-    let from_kernel = lines.iter().filter(|line| {
-        ["session-opened", "session-closed", "session-rejudged", "denied"]
-            .iter()
-            .any(|kind| line.contains(&format!("\"event\":\"{kind}\"")))
-    });
-    let written = u64::try_from(from_kernel.count())?;
+    let events: serde_json::Result<Vec<serde_json::Value>> =
+        lines.iter().map(|line| serde_json::from_str(line)).collect();
+    let written = u64::try_from(events?.iter().filter(|event| event::is_from_kernel(event)).count())?;
     ensure!(written == submitted, "{submitted} submitted, {written} written");
     Ok(())
 }

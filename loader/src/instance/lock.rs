@@ -18,14 +18,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How often to look whether it is over. A blocking flock could not be given up.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// An exclusive flock on the instance's directory. It ends when this is dropped, and with the process.
+/// An exclusive flock on a directory of the instance. It ends when this is dropped, and with the process.
 #[derive(Debug)]
 pub struct Lock {
     _directory: Flock<File>,
 }
 
 impl Lock {
-    fn try_take(directory: &Path) -> io::Result<Option<Self>> {
+    /// Takes the lock of a directory if nobody has it and the directory stays.
+    pub(super) fn try_take(directory: &Path) -> io::Result<Option<Self>> {
         let file = File::open(directory)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(locked) => {

@@ -144,11 +144,30 @@ impl Instance {
         Ok(())
     }
 
-    /// The reading end of EVENTS. There must be only one reader of an instance: a second one steals records.
+    /// The reading end of EVENTS. There is only one reader of an instance: a second one would steal records.
+    ///
+    /// # Errors
+    /// [`Code::Failed`] if another process has it.
     pub fn events(&self) -> Result<Ring> {
+        let directory = &self.paths.maps;
+        // Not the instance's own directory, which every writer locks.
+        let lock = match Lock::try_take(directory) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => {
+                return Err(Error::failed(format!(
+                    "another program reads the events of instance \"{}\" ({} is locked)",
+                    self.options.name,
+                    directory.display()
+                ))
+                .hint(format!("there can be only one; find it with `fuser -v {}`", directory.display())));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(not_loaded(&self.options)),
+            Err(e) => return Err(Error::file("lock", directory, &e)),
+        };
         let path = self.paths.map(map::EVENTS);
         // The consumer position is written through the descriptor, whatever this instance was opened for.
-        Ring::new(bpf::object_get(&path, false).map_err(|e| Error::file("open", &path, &e))?)
+        let fd = bpf::object_get(&path, false).map_err(|e| Error::file("open", &path, &e))?;
+        Ring::new(fd, self.map(map::EVENTS)?.info().max_entries as usize, lock)
     }
 
     fn config_mapping(&self) -> Result<&ConfigMapping> {

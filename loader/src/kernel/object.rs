@@ -18,7 +18,6 @@ use sha2::{Digest, Sha256};
 use super::{
     bpf::{self, MapInfo, NewMap, ObjectKind},
     map::Map,
-    ring::chain,
 };
 use crate::error::{Code, Error, Result};
 
@@ -191,6 +190,20 @@ impl Program {
         }
         Ok(Self { fd })
     }
+}
+
+/// An error of aya with its causes, each once: its Display leaves out the error number, or repeats the cause.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -41,6 +41,12 @@ impl Context {
         Time::of(&self.clock, monotonic_ns)
     }
 
+    /// Sets the clock to a moment of the past, as what "now" means in documents about it.
+    pub fn at(&mut self, monotonic_ns: u64) {
+        let realtime_ns = self.clock.timestamp(monotonic_ns).as_nanosecond();
+        self.clock = Clock::at(monotonic_ns, realtime_ns);
+    }
+
     /// The name of a rule; `#71` for an id whose rule is gone, which no rule can be called.
     pub fn rule(&self, id: u32) -> Cow<'_, str> {
         name(&self.rules, id)

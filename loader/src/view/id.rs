@@ -11,8 +11,9 @@ use super::{
 
 /// The id of a session: `tcp-192.0.2.1-40000-198.51.100.7-443`, `udp-2001_db8__1-5353-2001_db8__2-5353-z3`.
 ///
-/// Protocol, lower endpoint, higher endpoint, for an echo `e1` or `e2` (the lower or the higher one asks), and `zN` for a
-/// zone other than 0, joined by hyphens; in an IPv6 address `_` stands for `:`, which breaks bash's completion. Letters, digits and `.-_` only, so no shell needs quotes.
+/// Protocol, lower endpoint, higher endpoint, `e1` or `e2` for an echo that the former or the latter asked for, and `zN`
+/// for a zone other than 0, joined by hyphens; in an IPv6 address `_` stands for `:`, which breaks bash's completion.
+/// Letters, digits and `.-_` only, so no shell needs quotes.
 /// It says all of the key and nothing else: it stays the same as long as the session lives, and again when the same
 /// endpoints meet later. Parsing takes the endpoints in either order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,11 +23,16 @@ pub struct SessionId(
 );
 
 impl SessionId {
-    /// The id of the session between two endpoints, in whichever order.
-    pub fn between(protocol: u8, one: (IpAddr, u16), other: (IpAddr, u16), zone: u16) -> Self {
+    /// The id of the session between two endpoints, in whichever order. `echo`: 1 for an ICMP echo that `one` asked for,
+    /// 2 if `other` did, 0 for all else.
+    pub fn between(protocol: u8, one: (IpAddr, u16), other: (IpAddr, u16), echo: u8, zone: u16) -> Self {
         let one = (mapped(one.0), one.1.to_be_bytes());
         let other = (mapped(other.0), other.1.to_be_bytes());
-        let (lower, higher) = if one <= other { (one, other) } else { (other, one) };
+        let (lower, higher, echo) = match (one <= other, echo) {
+            (true, _) => (one, other, echo),
+            (false, 0) => (other, one, 0),
+            (false, asker) => (other, one, 3u8.saturating_sub(asker)),
+        };
         Self(SessionKey {
             lower_address: lower.0,
             higher_address: higher.0,
@@ -34,15 +40,8 @@ impl SessionId {
             higher_port: higher.1,
             zone,
             protocol,
-            echo: 0,
+            echo,
         })
-    }
-
-    /// The same, of an echo ([`SessionKey::echo`]).
-    #[must_use]
-    pub fn echo(mut self, echo: u8) -> Self {
-        self.0.echo = echo;
-        self
     }
 }
 
@@ -103,16 +102,19 @@ fn parse(text: &str) -> Option<SessionId> {
     let mut endpoint = || Some((parse_address(parts.next()?)?, parse_number(parts.next()?)?));
     let (one, other) = (endpoint()?, endpoint()?);
     let mut part = parts.next();
-    let mut echo = 0;
-    if let Some(asker) = part.and_then(|part| part.strip_prefix('e')) {
-        echo = u8::try_from(parse_number(asker)?).ok().filter(|echo| (1..=2).contains(echo))?;
+    let echo = match part {
+        Some("e1") => 1,
+        Some("e2") => 2,
+        _ => 0,
+    };
+    if echo != 0 {
         part = parts.next();
     }
     let zone = match part {
         Some(zone) => parse_number(zone.strip_prefix('z')?)?,
         None => 0,
     };
-    parts.next().is_none().then(|| SessionId::between(protocol.0, one, other, zone).echo(echo))
+    parts.next().is_none().then(|| SessionId::between(protocol.0, one, other, echo, zone))
 }
 
 fn parse_address(text: &str) -> Option<IpAddr> {
@@ -165,10 +167,9 @@ mod tests {
     proptest! {
         #[test]
         fn an_id_parses_to_the_key_it_was_printed_from(
-            protocol: u8, one in any_address(), one_port: u16, other in any_address(), other_port: u16, zone: u16,
-            echo in 0..=2u8,
+            protocol: u8, one in any_address(), one_port: u16, other in any_address(), other_port: u16, echo in 0u8..3, zone: u16,
         ) {
-            let id = SessionId::between(protocol, (one, one_port), (other, other_port), zone).echo(echo);
+            let id = SessionId::between(protocol, (one, one_port), (other, other_port), echo, zone);
             let text = id.to_string();
             prop_assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)), "{text}");
             prop_assert_eq!(text.parse::<SessionId>(), Ok(id));
@@ -176,8 +177,9 @@ mod tests {
 
         #[test]
         fn the_order_of_the_endpoints_does_not_matter(one in any_address(), other in any_address(), port: u16) {
-            let id = SessionId::between(6, (one, port), (other, 80), 0);
-            prop_assert_eq!(id, SessionId::between(6, (other, 80), (one, port), 0));
+            prop_assume!((one, port) != (other, 80));
+            let id = SessionId::between(1, (one, port), (other, 80), 1, 0);
+            prop_assert_eq!(id, SessionId::between(1, (other, 80), (one, port), 2, 0));
         }
 
         #[test]
@@ -188,11 +190,13 @@ mod tests {
 
     #[test]
     fn ids_read_like_the_session() {
-        let id = SessionId::between(6, ([192, 0, 2, 1].into(), 40000), ([198, 51, 100, 7].into(), 443), 0);
+        let id = SessionId::between(6, ([192, 0, 2, 1].into(), 40000), ([198, 51, 100, 7].into(), 443), 0, 0);
         assert_eq!(id.to_string(), "tcp-192.0.2.1-40000-198.51.100.7-443");
         let id =
-            SessionId::between(17, ("2001:db8::2".parse().unwrap(), 53), ("2001:db8::1".parse().unwrap(), 5353), 3);
+            SessionId::between(17, ("2001:db8::2".parse().unwrap(), 53), ("2001:db8::1".parse().unwrap(), 5353), 0, 3);
         assert_eq!(id.to_string(), "udp-2001_db8__1-5353-2001_db8__2-53-z3");
+        let id = SessionId::between(1, ([192, 0, 2, 9].into(), 7), ([192, 0, 2, 1].into(), 7), 1, 0);
+        assert_eq!(id.to_string(), "icmp-192.0.2.1-7-192.0.2.9-7-e2");
     }
 
     #[test]
@@ -205,8 +209,8 @@ mod tests {
             "tcp-10.0.0.1-+1-10.0.0.2-2",
             "tcp-10.0.0.1-1-10.0.0.2-2-3",
             "tcp-10.0.0.1-1-10.0.0.2-2-z0-x",
-            "icmp-10.0.0.1-1-10.0.0.2-2-e3",
-            "icmp-10.0.0.1-1-10.0.0.2-2-z1-e1",
+            "icmp-10.0.0.1-1-10.0.0.2-1-e3",
+            "icmp-10.0.0.1-1-10.0.0.2-1-z1-e1",
             "tcp-10.0.0.1--10.0.0.2-2",
             "tcp-::1-1-::2-2",
             "nope-10.0.0.1-1-10.0.0.2-2",

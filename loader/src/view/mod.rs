@@ -7,6 +7,7 @@
 mod address;
 mod context;
 mod denied;
+mod event;
 mod filter;
 mod id;
 mod names;
@@ -21,6 +22,7 @@ mod time;
 pub use address::{Endpoint, address, mapped};
 pub use context::Context;
 pub use denied::DeniedView;
+pub use event::{CloseCause, DeniedEvent, EventDocument, EventView, Started, StopCause, Stopped};
 pub use filter::{Criterion, Field, Filter, Record};
 pub use id::SessionId;
 pub use names::{Direction, State, TcpState, Verdict};

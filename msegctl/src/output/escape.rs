@@ -9,12 +9,17 @@ pub(crate) fn steers(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether the text is printable ASCII, which is quickly seen and nearly always so.
+pub(crate) fn is_harmless(text: &str) -> bool {
+    text.bytes().all(|b| (b' '..=b'~').contains(&b))
+}
+
 /// Passes text on, with `\t`, `\n`, `\r` and `\u{1b}` for what steers.
 pub(crate) struct Escaped<W>(pub(crate) W);
 
 impl<W: Write> Write for Escaped<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if !text.contains(steers) {
+        if is_harmless(text) {
             return self.0.write_str(text);
         }
         text.chars()

@@ -29,7 +29,7 @@ pub(super) fn policy(_: &mut SchemaGenerator) -> Schema {
             .chain(selector.clone())
             .chain([("priority", number(65_535)), ("log", json!({ "type": "boolean" }))]),
     );
-    let builtins = mseg::policy::Builtins::NAMES.map(|name| (name, json!({ "type": "boolean" })));
+    let builtins = mseg::policy::Builtins::NAMES.map(|name| (name.replace('-', "_"), json!({ "type": "boolean" })));
     let seconds = number(mseg_ebpf::abi::time::MAX_TIMEOUT_S);
     let timeouts = timeout::NAMES.map(|name| (format!("{}_s", name.replace('-', "_")), seconds.clone()));
     let define =

@@ -166,7 +166,8 @@ fn rank(sort: Sort, context: &Context) -> Rank<'_> {
 
 /// The matching sessions of both tables that are not expired, each once.
 fn live(instance: &Instance, context: &Context, filter: &Filter, each: Each<'_, (SessionKey, Session)>) -> Result<()> {
-    // A session may be promoted while this reads. With HALF_OPEN first it is not missed, only met twice.
+    // A session may be promoted while this reads. With HALF_OPEN first it is not missed, only met twice; what was not
+    // wanted there (expired, of another state) may be in SESSIONS.
     let mut met = HashSet::new();
     let mut ended = false;
     for table in [Table::HalfOpen, Table::Sessions] {
@@ -174,18 +175,17 @@ fn live(instance: &Instance, context: &Context, filter: &Filter, each: Each<'_, 
             break;
         }
         instance.for_each_session(table, &mut |key, session| {
-            let again = match table {
-                Table::HalfOpen => !met.insert(*key),
-                Table::Sessions => met.contains(key),
-            };
-            let wanted = !again
-                && !is_expired(&context.clock, session)
+            let wanted = !is_expired(&context.clock, session)
                 && (filter.is_empty() || filter.matches(&Record::session(context, key, session)));
-            if wanted && each((*key, *session)).is_break() {
-                ended = true;
-                return ControlFlow::Break(());
+            if !wanted || (table == Table::Sessions && met.contains(key)) {
+                return ControlFlow::Continue(());
             }
-            ControlFlow::Continue(())
+            if table == Table::HalfOpen {
+                met.insert(*key);
+            }
+            let flow = each((*key, *session));
+            ended = flow.is_break();
+            flow
         })?;
     }
     Ok(())

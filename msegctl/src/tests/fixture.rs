@@ -49,7 +49,7 @@ rule uplink allow both udp from any port 53 to any iface eth0
 ";
 
 pub(super) fn context() -> Context {
-    let rules = [(1, "default-in"), (2, "default-out"), (8, "failsafe"), (64, "web"), (65, "no-telnet")];
+    let rules = [(1, "default-in"), (2, "default-out"), (8, "failsafe"), (0, "none"), (64, "web"), (65, "no-telnet")];
     Context {
         clock: Clock::at(NOW_NS, 1_700_000_000_000_000_000),
         rules: rules.map(|(id, name)| (id, name.to_owned())).into(),
@@ -60,7 +60,8 @@ pub(super) fn context() -> Context {
 
 fn key(protocol: u8, client: (&str, u16), server: (&str, u16), zone: u16) -> (SessionKey, u8) {
     let side = |(address, port): (&str, u16)| (address.parse::<IpAddr>().unwrap(), port);
-    let key = SessionId::between(protocol, side(client), side(server), zone).0;
+    let echo = u8::from(protocol == 1);
+    let key = SessionId::between(protocol, side(client), side(server), echo, zone).0;
     let is_lower = key.lower_address == mseg::view::mapped(side(client).0) && key.lower_port == client.1.to_be_bytes();
     (key, if is_lower { session::FLAG_CLIENT_IS_LOWER } else { 0 })
 }
@@ -143,7 +144,7 @@ pub(super) fn session_rows(context: &Context) -> Vec<SessionRow<'_>> {
 }
 
 pub(super) fn denied_rows(context: &Context) -> Vec<DeniedRow<'_>> {
-    let (key, flags) = key(6, ("203.0.113.9", 51_000), ("10.0.5.1", 23), 0);
+    let (telnet, flags) = key(6, ("203.0.113.9", 51_000), ("10.0.5.1", 23), 0);
     let denied = Denied {
         traffic: Traffic { packets: 4, bytes: 240 },
         first_ns: NOW_NS - 3_700 * S,
@@ -158,7 +159,13 @@ pub(super) fn denied_rows(context: &Context) -> Vec<DeniedRow<'_>> {
         reserved: 0,
         events: 1,
     };
-    vec![DeniedRow { denied: DeniedView::new(context, &key, &denied), now: context.now() }]
+    let (not_ip, _) = key(0, ("::", 0), ("::", 0), 0);
+    let frame = Denied { reason: Reason::NotIp, rule: 0, ..denied };
+    let now = context.now();
+    [(telnet, denied), (not_ip, frame)]
+        .iter()
+        .map(|(key, denied)| DeniedRow { denied: DeniedView::new(context, key, denied), now })
+        .collect()
 }
 
 pub(super) fn rule_rows(context: &Context) -> Vec<RuleRow> {

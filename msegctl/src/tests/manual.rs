@@ -1,6 +1,6 @@
 //! The manual page and the command line agree.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use super::in_crate;
 
@@ -28,28 +28,16 @@ fn collect(command: &clap::Command, path: &str, words: &mut BTreeSet<String>) {
 /// Every option the page describes (`.It Fl`), and every command (`.It Cm`).
 fn described(page: &str) -> BTreeSet<String> {
     let mut words = BTreeSet::new();
-    for line in page.lines() {
-        let Some(rest) = line.strip_prefix(".It ") else { continue };
-        let mut macros = rest.split_whitespace().peekable();
-        while let Some(word) = macros.next() {
-            match word {
-                "Fl" => {
-                    if let Some(name) = macros.next() {
-                        words.insert(format!("-{}", name.trim_end_matches(',')));
-                    }
-                }
-                "Cm" => {
-                    let mut command = Vec::new();
-                    while let Some(next) = macros.peek() {
-                        if next.chars().next().is_some_and(|c| c.is_ascii_uppercase()) {
-                            break;
-                        }
-                        command.push(macros.next().unwrap_or_default());
-                    }
-                    words.insert(command.join(" "));
-                }
-                _ => {}
-            }
+    for item in page.lines().filter_map(|line| line.strip_prefix(".It ")) {
+        if let Some(command) = item.strip_prefix("Cm ") {
+            // What follows the name are macros, which begin with a capital.
+            let is_macro = |word: &&str| word.starts_with(|c: char| c.is_ascii_uppercase());
+            let name: Vec<_> = command.split_whitespace().take_while(|word| !is_macro(word)).collect();
+            words.insert(name.join(" "));
+        }
+        let options = item.split("Fl ").skip(1).filter_map(|rest| rest.split_whitespace().next());
+        if item.starts_with("Fl ") {
+            words.extend(options.map(|name| format!("-{name}")));
         }
     }
     words
@@ -76,4 +64,16 @@ fn the_reasons_in_the_manual_are_all_reasons() {
         .collect();
     let reasons = mseg_ebpf::abi::reason::Reason::ALL.iter().skip(1).map(|reason| reason.name()).collect();
     assert_eq!(table, reasons);
+}
+
+#[test]
+fn every_manual_page_is_clean_for_mandoc() {
+    let pages: Vec<_> = fs::read_dir(in_crate("../man")).unwrap().map(|page| page.unwrap().path()).collect();
+    assert!(!pages.is_empty());
+    let lint = Command::new("mandoc").args(["-T", "lint", "-W", "warning"]).args(&pages).output();
+    match lint {
+        Ok(lint) => assert!(lint.status.success(), "{}", String::from_utf8_lossy(&lint.stdout)),
+        Err(error) if std::env::var_os("CI").is_none() => eprintln!("skipped, cannot run mandoc: {error}"),
+        Err(error) => panic!("cannot run mandoc: {error}"),
+    }
 }

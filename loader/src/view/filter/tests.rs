@@ -48,7 +48,7 @@ fn any_session() -> impl Strategy<Value = (SessionKey, Session)> {
                 last_seen_tick: mseg_ebpf::abi::time::tick(CLOCK.monotonic_ns()).wrapping_sub(idle),
                 ..Session::default()
             };
-            (SessionId::between(protocol, one, other, 0).0, session)
+            (SessionId::between(protocol, one, other, 0, 0).0, session)
         },
     )
 }

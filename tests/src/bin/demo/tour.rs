@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Context, Result, ensure};
 use mseg_tests::{
     documents::{expect, number},
+    event,
     hook::Hook,
     lab::{self, Lab, PROTECTED, SERVER_V4, SERVER_V6},
     privilege,
@@ -101,11 +102,12 @@ impl Tour<'_> {
             self.narrator.claim(&format!("TCP to port 80 is answered ({family})"), passed)?;
             let denied = self.is_denied(address, 81);
             self.narrator.claim(&format!("TCP to port 81 is denied ({family})"), denied)?;
+            let denied = udp::Pair::open(&self.lab.client, &self.lab.server, (address, 7).into())?.is_denied();
+            self.narrator.claim(&format!("UDP to port 7 is denied ({family})"), denied)?;
             let pinged = Pinger::new(&self.lab.client, address)?.ping(56);
             self.narrator.claim(&format!("ping is answered ({family})"), pinged)?;
         }
-        let is_denial = |event: &serde_json::Value| event["event"] == "denied" && event["server"]["port"] == 81;
-        let event = daemon.event("of the denial", is_denial)?;
+        let event = daemon.event("of the denial", |event| event::is_denial_of_port(event, 81))?;
         self.narrator.say("\nmsegd has printed:")?;
         self.narrator.say(&event.to_string())?;
         self.narrator.claim("it says why", expect(&event, "/reason", "default-deny"))?;
