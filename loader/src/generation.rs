@@ -172,9 +172,10 @@ impl Built {
         header.generation = generation;
         header.applied_unix_ns = unix_ns();
         let inner = InnerMaps::new();
-        let [policy_map, rules_map, text_map] =
-            [inner.create(OUTER[0])?, inner.create(OUTER[1])?, inner.create(OUTER[2])?];
         let chunks = text.len().div_ceil(TEXT_CHUNK);
+        let policy_map = inner.create(OUTER[0], 1)?;
+        let rules_map = inner.create(OUTER[1], entries.len())?;
+        let text_map = inner.create(OUTER[2], chunks)?;
         if entries.len() > rules_map.info().max_entries as usize || header.entries as usize != entries.len() {
             return Err(too_large("compiled entries", entries.len(), rules_map.info().max_entries));
         }

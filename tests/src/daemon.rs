@@ -5,7 +5,6 @@ use std::{
     process::{Child, ExitStatus},
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -26,6 +25,7 @@ pub struct Daemon {
     child: Child,
     stdout: Lines,
     stderr: Lines,
+    followers: Vec<thread::JoinHandle<()>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -40,9 +40,8 @@ impl Daemon {
         let line = process::typed(program, arguments);
         let mut child = place.command(program, arguments).spawn().with_context(|| format!("cannot start {line}"))?;
         let (stdout, stderr) = (Lines::default(), Lines::default());
-        stdout.follow(child.stdout.take());
-        stderr.follow(child.stderr.take());
-        Ok(Self { child, stdout, stderr })
+        let followers = vec![stdout.follow(child.stdout.take()), stderr.follow(child.stderr.take())];
+        Ok(Self { child, stdout, stderr, followers })
     }
 
     /// Its process id.
@@ -89,8 +88,10 @@ impl Daemon {
         ensure!(self.child.try_wait()?.is_none(), "it ended before: {}", self.complaints());
         kill(self.pid(), Signal::SIGTERM)?;
         let status = process::wait(&mut self.child, SOON)?;
-        // The reader may still be at the last lines.
-        thread::sleep(Duration::from_millis(50));
+        // They may still be at the last lines.
+        for follower in std::mem::take(&mut self.followers) {
+            let _ = follower.join();
+        }
         Ok((status, self.lines()))
     }
 
@@ -122,13 +123,13 @@ impl Drop for Daemon {
 }
 
 impl Lines {
-    fn follow(&self, pipe: Option<impl Read + Send + 'static>) {
+    fn follow(&self, pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<()> {
         let lines = self.clone();
         thread::spawn(move || {
             for line in pipe.map(BufReader::new).into_iter().flat_map(BufReader::lines).map_while(Result::ok) {
                 lines.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
-        });
+        })
     }
 
     fn get(&self) -> Vec<String> {

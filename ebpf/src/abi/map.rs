@@ -12,6 +12,8 @@ pub const SESSIONS: &str = "SESSIONS";
 pub const HALF_OPEN: &str = "HALF_OPEN";
 /// [`super::denied::Denied`] by [`super::session::SessionKey`], LRU hash.
 pub const DENIED: &str = "DENIED";
+/// [`super::fragment::Fragmented`] by [`super::fragment::FragmentKey`], LRU hash.
+pub const FRAGMENTS: &str = "FRAGMENTS";
 /// [`super::policy::PolicyHeader`] by slot, array of arrays.
 pub const POLICY: &str = "POLICY";
 /// [`super::policy::RuleEntry`] by slot and position, array of arrays.
@@ -30,13 +32,14 @@ pub const EVENT_STATS: &str = "EVENT_STATS";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map, in the order they are pinned.
-pub const ALL: [&str; 14] = [
+pub const ALL: [&str; 15] = [
     META,
     CONFIG,
     INTERFACES,
     SESSIONS,
     HALF_OPEN,
     DENIED,
+    FRAGMENTS,
     POLICY,
     RULES,
     POLICY_TEXT,

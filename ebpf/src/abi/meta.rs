@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{config, denied, event, interface, policy, rule, session, stats};
+use super::{config, denied, event, fragment, interface, policy, rule, session, stats};
 
 /// The version of the map ABI: bumped by every change of layout or meaning.
 pub const ABI_VERSION: u32 = 1;
@@ -59,6 +59,8 @@ pub const fn layout_hash() -> u64 {
         session::SessionKey,
         session::Session,
         denied::Denied,
+        fragment::FragmentKey,
+        fragment::Fragmented,
         stats::Counter,
         stats::EventStats,
         event::Event,

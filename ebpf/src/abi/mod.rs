@@ -6,6 +6,7 @@
 pub mod config;
 pub mod denied;
 pub mod event;
+pub mod fragment;
 pub mod interface;
 pub mod map;
 pub mod meta;

@@ -113,7 +113,7 @@ pub struct PolicyHeader {
 /// Bytes of text in a [`TextChunk`].
 pub const TEXT_CHUNK: usize = 4096;
 
-/// Chunks in POLICY_TEXT's inner map: 1 MiB of text.
+/// Most chunks in POLICY_TEXT's inner map: 1 MiB of text. Each generation's has as many as it needs.
 pub const TEXT_CHUNKS: u32 = 256;
 
 /// A value of POLICY_TEXT's inner map (array): the policy in the policy language, as it was applied. Only user space

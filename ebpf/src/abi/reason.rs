@@ -57,7 +57,7 @@ reasons! {
     IcmpUnsolicited = 35, "icmp-unsolicited", false;
     /// An ICMP error about no session, or one that quotes too little.
     IcmpErrorUnrelated = 36, "icmp-error-unrelated", false;
-    /// A fragment other than the first.
+    /// A later fragment of a datagram whose first fragment was not seen lately, or did not pass.
     Fragment = 37, "fragment", false;
     /// Neither IP nor allowed by a built-in rule.
     NotIp = 38, "not-ip", false;
@@ -105,6 +105,8 @@ reasons! {
     UdpLength = 82, "udp-length", false;
     /// A first fragment too short to hold its transport header (RFC 1858), or one that could be overlapped into it.
     FragmentTiny = 83, "fragment-tiny", false;
+    /// A later fragment that overlaps the first (RFC 1858, RFC 3128, RFC 5722).
+    FragmentOverlap = 84, "fragment-overlap", false;
 }
 
 /// One more than the highest number a reason may get: the stride of [`super::stats`].

@@ -21,7 +21,7 @@ pub(super) struct Header {
     pub(super) version_ihl: u8,
     tos: u8,
     total_length: u16,
-    id: u16,
+    id: [u8; 2],
     fragment: u16,
     pub(super) ttl: u8,
     pub(super) protocol: u8,
@@ -72,6 +72,12 @@ pub(super) fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut P
         check_options(frame, network + 20, header_length - 20)?;
     }
     packet.fragment = header.fragment();
+    if !F::PLAIN && packet.fragment != Fragment::Whole {
+        let [high, low] = header.id;
+        packet.fragment_id = [0, 0, high, low];
+        packet.fragment_start = (u16::from_be(header.fragment) & FRAGMENT_OFFSET) * 8;
+        packet.fragment_end = packet.fragment_start.saturating_add((total - header_length) as u16);
+    }
     transport::parse(frame, network + header_length, total - header_length, packet)
 }
 

@@ -43,6 +43,12 @@ pub(super) struct Upper {
     pub(super) protocol: u8,
     /// From the fragment header.
     pub(super) fragment: Fragment,
+    /// The fragment header's identification.
+    id: [u8; 4],
+    /// Where the fragment begins in the datagram's payload: bytes.
+    start: u16,
+    /// Offset of what follows the fragment header.
+    fragmented: usize,
 }
 
 #[inline(always)]
@@ -72,6 +78,12 @@ pub(super) fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut P
     let upper = walk(frame, start, header.next_header)?;
     packet.protocol = upper.protocol;
     packet.fragment = upper.fragment;
+    if !F::PLAIN && upper.fragment != Fragment::Whole {
+        let length = payload.wrapping_sub(upper.fragmented - start);
+        packet.fragment_id = upper.id;
+        packet.fragment_start = upper.start;
+        packet.fragment_end = upper.start.saturating_add(length as u16);
+    }
     let passed = upper.offset - start;
     if passed > payload {
         return Err(Reason::Ipv6ExtensionShort);
@@ -82,7 +94,8 @@ pub(super) fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut P
 /// Walks the extension headers. ESP, no-next-header and unknown protocols end the walk: they are judged by number.
 #[inline(always)]
 pub(super) fn walk<F: Frame + ?Sized>(frame: &F, start: usize, first: u8) -> Result<Upper, Reason> {
-    let mut upper = Upper { offset: start, protocol: first, fragment: Fragment::Whole };
+    let mut upper =
+        Upper { offset: start, protocol: first, fragment: Fragment::Whole, id: [0; 4], start: 0, fragmented: start };
     for _ in 0..=MAX_EXTENSIONS {
         match upper.protocol {
             HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS | MOBILITY | HIP | SHIM6 => {}
@@ -101,6 +114,9 @@ pub(super) fn walk<F: Frame + ?Sized>(frame: &F, start: usize, first: u8) -> Res
                     (0, _) => Fragment::First,
                     _ => Fragment::Later,
                 };
+                upper.id = frame.read(upper.offset + 4).ok_or(Reason::Ipv6ExtensionShort)?;
+                upper.start = field & !7;
+                upper.fragmented = upper.offset + 8;
                 8
             }
             // In units of 4 bytes less 2 (RFC 4302 section 2.2); all others in units of 8 less 1.

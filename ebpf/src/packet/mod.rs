@@ -78,8 +78,14 @@ pub struct Packet {
     pub source_port: [u8; 2],
     /// Destination port, big-endian; for an echo its identifier.
     pub destination_port: [u8; 2],
+    /// Identification of a fragment's datagram, as on the wire; IPv4's 16 bits come last.
+    pub fragment_id: [u8; 4],
     /// Offset of the transport header in the frame.
     pub transport: u16,
+    /// Where a fragment begins in its datagram's payload: bytes.
+    pub fragment_start: u16,
+    /// Where it ends.
+    pub fragment_end: u16,
     /// IP protocol number of the transport header.
     pub protocol: u8,
     /// IPv4 TTL or IPv6 hop limit.

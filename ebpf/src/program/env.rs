@@ -23,16 +23,17 @@ pub struct Env {
     pub(crate) ifindex: u32,
     /// Bits, below.
     flags: u32,
+    /// All host interfaces are zone 0; a workload's is its own.
+    pub(crate) zone: u32,
+    reserved: u32,
 }
 
 /// The packet goes from the protected side.
 const OUT: u32 = 1;
-/// The interface is a workload's.
-const WORKLOAD: u32 = 2;
 /// What is denied is dropped.
-const ENFORCE: u32 = 4;
+const ENFORCE: u32 = 2;
 /// A TCP packet of no session is judged as if it opened one.
-const PICK_UP: u32 = 8;
+const PICK_UP: u32 = 4;
 
 impl Env {
     #[inline(always)]
@@ -50,9 +51,6 @@ impl Env {
         // SAFETY: the helper has no preconditions.
         let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
         let mut flags = if direction == DIRECTION_OUT { OUT } else { 0 };
-        if workload {
-            flags |= WORKLOAD;
-        }
         if mode != MODE_OBSERVE {
             flags |= ENFORCE;
         }
@@ -65,7 +63,8 @@ impl Env {
         }
         // SAFETY: `skb` is the program's context.
         let (length, ifindex) = unsafe { ((*skb).len, (*skb).ifindex) };
-        Some(Self { now_ns, length, generation, ifindex, flags })
+        let zone = if workload { zone_of(ifindex) } else { 0 };
+        Some(Self { now_ns, length, generation, ifindex, flags, zone, reserved: 0 })
     }
 
     /// Bytes with the Ethernet header.
@@ -91,16 +90,6 @@ impl Env {
         self.flags & OUT != 0
     }
 
-    /// All host interfaces are one zone; a workload's is its own. `None` for a workload that is not in INTERFACES.
-    #[inline(always)]
-    pub(crate) fn zone(&self) -> Option<u16> {
-        if self.flags & WORKLOAD == 0 {
-            return Some(0);
-        }
-        // SAFETY: entries of INTERFACES are replaced only by the loader, and the zone is copied at once.
-        unsafe { maps::INTERFACES.get(self.ifindex) }.map(|interface| interface.zone)
-    }
-
     #[inline(always)]
     pub(crate) fn tick(&self) -> u32 {
         time::tick(self.now_ns)
@@ -113,5 +102,15 @@ impl Env {
             (false, true) => VERDICT_DENIED,
             (false, false) => VERDICT_OBSERVED,
         }
+    }
+}
+
+/// The zone of a workload's interface; one that no interface has if it is not in INTERFACES.
+#[inline(always)]
+fn zone_of(ifindex: u32) -> u32 {
+    // SAFETY: entries of INTERFACES are replaced only by the loader, and the zone is copied at once.
+    match unsafe { maps::INTERFACES.get(ifindex) } {
+        Some(interface) => interface.zone as u32,
+        None => u16::MAX as u32,
     }
 }

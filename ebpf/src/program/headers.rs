@@ -9,8 +9,6 @@ use mseg_ebpf::{
 };
 use zerocopy::FromBytes;
 
-use super::memory;
-
 /// The linear part of an skb, read directly: the hot path.
 struct Linear {
     data: usize,
@@ -89,12 +87,6 @@ impl Frame for Whole {
     }
 }
 
-/// Parses the headers.
-#[inline(always)]
-pub(crate) fn read(skb: *mut __sk_buff, packet: &mut Packet) -> Result<Kind, Reason> {
-    unpack(parse_headers(skb, packet))
-}
-
 /// Parses the headers. The outcome as a number: a kind, or a reason with [`MALFORMED`].
 #[unsafe(no_mangle)]
 pub extern "C" fn parse_headers(skb: *mut __sk_buff, packet: *mut Packet) -> u32 {
@@ -113,18 +105,11 @@ pub extern "C" fn parse_headers(skb: *mut __sk_buff, packet: *mut Packet) -> u32
     }
 }
 
-const MALFORMED: u32 = 1 << 8;
-
-#[inline(always)]
-fn unpack(outcome: u32) -> Result<Kind, Reason> {
-    const IP: u32 = Kind::Ip as u32;
-    const ARP: u32 = Kind::Arp as u32;
-    const LINK_CONTROL: u32 = Kind::LinkControl as u32;
-    match outcome {
-        IP => Ok(Kind::Ip),
-        ARP => Ok(Kind::Arp),
-        LINK_CONTROL => Ok(Kind::LinkControl),
-        outcome if outcome & MALFORMED != 0 => Err(memory::reason(outcome as u8)),
-        _ => Ok(Kind::Other),
-    }
-}
+/// [`parse_headers`]: the rest of the number is a [`Reason`].
+pub(crate) const MALFORMED: u32 = 1 << 8;
+/// [`parse_headers`]: an IP packet.
+pub(crate) const IP: u32 = Kind::Ip as u32;
+/// [`parse_headers`]: ARP.
+pub(crate) const ARP: u32 = Kind::Arp as u32;
+/// [`parse_headers`]: a frame that no bridge forwards.
+pub(crate) const LINK_CONTROL: u32 = Kind::LinkControl as u32;

@@ -94,9 +94,6 @@ pub extern "C" fn judge_session(env: *const Env, packet: *const Packet, key: *co
     let (Some(env), Some(packet), Some(key)) = (unsafe { (env.as_ref(), packet.as_ref(), key.as_ref()) }) else {
         return Judgement::unruled(Reason::NoPolicy).pack();
     };
-    if packet.fragment == Fragment::Later {
-        return Judgement::unruled(Reason::Fragment).pack();
-    }
     let key = &memory::on_stack(key);
     match sessions::find(env, key) {
         Some(session) if sessions::reopens(session, packet) => {
@@ -104,6 +101,7 @@ pub extern "C" fn judge_session(env: *const Env, packet: *const Packet, key: *co
             NO_SESSION
         }
         Some(session) => sessions::go_on(env, packet, key, session, call),
+        None if packet.fragment == Fragment::Later => NO_SESSION,
         None if packet.echo == ECHO_REPLY => Judgement::unruled(Reason::IcmpUnsolicited).pack(),
         None if sessions::is_midstream(packet) && !env.picks_up() => Judgement::unruled(Reason::TcpMidstream).pack(),
         None => NO_SESSION,

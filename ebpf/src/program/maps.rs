@@ -1,7 +1,7 @@
 //! The pinned maps. Keys, values, writers, readers and lifetimes are described with the types in [`mseg_ebpf::abi`].
 
 use aya_ebpf::{
-    bindings::BPF_F_MMAPABLE,
+    bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
@@ -9,9 +9,10 @@ use mseg_ebpf::abi::{
     config::Config,
     denied::{Denied, MAX_DENIED},
     event::RING_BYTES,
+    fragment::{FragmentKey, Fragmented, MAX_FRAGMENTED},
     interface::Interface,
     meta::Meta,
-    policy::{MAX_RULE_ENTRIES, POLICY_SLOTS, PolicyHeader, RuleEntry, TEXT_CHUNKS, TextChunk},
+    policy::{MAX_RULE_ENTRIES, POLICY_SLOTS, PolicyHeader, RuleEntry, TextChunk},
     rule::{self, RuleHits, RuleName},
     session::{MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
     stats::{COUNTERS, Counter, EventStats},
@@ -36,6 +37,9 @@ pub(crate) static HALF_OPEN: LruHashMap<SessionKey, Session, MAX_HALF_OPEN> = Lr
 pub(crate) static DENIED: LruHashMap<SessionKey, Denied, MAX_DENIED> = LruHashMap::new();
 
 #[btf_map]
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, Fragmented, MAX_FRAGMENTED> = LruHashMap::new();
+
+#[btf_map]
 pub(crate) static POLICY: ArrayOfMaps<Array<PolicyHeader, 1>, { POLICY_SLOTS as usize }> = ArrayOfMaps::new();
 
 /// One generation's entries.
@@ -44,12 +48,21 @@ pub(crate) type Rules = Array<RuleEntry, { MAX_RULE_ENTRIES as usize }>;
 #[btf_map]
 pub(crate) static RULES: ArrayOfMaps<Rules, { POLICY_SLOTS as usize }> = ArrayOfMaps::new();
 
+// BPF_F_INNER_MAP (kernel 5.10): each generation's map is as long as its text.
 #[btf_map]
-pub(crate) static POLICY_TEXT: ArrayOfMaps<Array<TextChunk, { TEXT_CHUNKS as usize }>, { POLICY_SLOTS as usize }> =
-    ArrayOfMaps::new();
+pub(crate) static POLICY_TEXT: ArrayOfMaps<
+    Array<TextChunk, 1, { BPF_F_INNER_MAP as usize }>,
+    { POLICY_SLOTS as usize },
+> = ArrayOfMaps::new();
 
+// Only user space touches it, so an entry may be allocated when it is needed.
 #[btf_map]
-pub(crate) static RULE_NAMES: HashMap<u32, RuleName, { (rule::LIMIT - rule::FIRST) as usize }> = HashMap::new();
+pub(crate) static RULE_NAMES: HashMap<
+    u32,
+    RuleName,
+    { (rule::LIMIT - rule::FIRST) as usize },
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
 
 #[btf_map]
 pub(crate) static RULE_HITS: PerCpuArray<RuleHits, { rule::LIMIT as usize }> = PerCpuArray::new();

@@ -19,13 +19,10 @@ pub extern "C" fn belongs(skb: *mut __sk_buff, env: *const Env, packet: *const P
     let Some(inner) = quoted(&Whole(skb), packet.transport as usize, packet.ipv6 == 1) else {
         return 0;
     };
-    let Some(zone) = env.zone() else {
-        return 0;
-    };
     if inner.source != packet.destination {
         return 0;
     }
-    let (key, _) = key::of(&inner, zone);
+    let (key, _) = key::of(&inner, env.zone as u16);
     match sessions::find(env, &key) {
         // SAFETY: as in `sessions::find`. A session of an older generation counts as it was judged then: its next own
         // packet is judged anew, and an error about it opens nothing.

@@ -54,6 +54,10 @@ pub const fn step(session: &Session, packet: &Packet, from_client: bool) -> Step
         return Step { state, tcp_state: TcpState::None as u8, fins: 0 };
     }
     let before = session.tcp_state as u8;
+    // A later fragment: no header, no change.
+    if packet.tcp_flags == 0 {
+        return Step { state, tcp_state: before, fins: session.fins };
+    }
     let (tcp_state, fins) = tcp::advance(before, session.fins, packet.tcp_flags, from_client);
     // Picked up in mid-stream, and still only one side heard.
     if from_client && state == SessionState::New as u8 && before == tcp_state {

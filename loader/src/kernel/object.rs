@@ -11,7 +11,7 @@ use aya::{
     EbpfLoader, include_bytes_aligned,
     programs::{ProgramError, SchedClassifier},
 };
-use aya_obj::generated::{bpf_map_type, bpf_prog_type};
+use aya_obj::generated::{BPF_F_INNER_MAP, bpf_map_type, bpf_prog_type};
 use mseg_ebpf::abi::map;
 use sha2::{Digest, Sha256};
 
@@ -158,14 +158,18 @@ impl InnerMaps {
         Self { btf: load() }
     }
 
-    /// An empty inner map for `outer`.
-    pub(crate) fn create(&self, outer: &str) -> Result<Map> {
+    /// An empty inner map for `outer`. `entries` are how many it shall have where they may differ (`BPF_F_INNER_MAP`);
+    /// elsewhere the object says.
+    pub(crate) fn create(&self, outer: &str, entries: usize) -> Result<Map> {
         let inner = definitions()?
             .get(outer)
             .and_then(|definition| definition.inner.as_deref())
             .ok_or_else(|| Error::failed(format!("the built-in BPF object has no inner map for {outer}")))?;
         let btf = self.btf.as_ref().zip(inner.types).map(|(fd, (key, value))| (fd.as_fd(), key, value));
-        let Definition { kind, key_size, value_size, max_entries, flags, .. } = *inner;
+        let Definition { kind, key_size, value_size, mut max_entries, flags, .. } = *inner;
+        if flags & BPF_F_INNER_MAP != 0 {
+            max_entries = u32::try_from(entries.max(1)).map_err(|_| Error::failed("too many entries for a map"))?;
+        }
         Map::create(outer, &NewMap { kind, key_size, value_size, max_entries, flags, btf })
     }
 }

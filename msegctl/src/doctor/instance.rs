@@ -138,7 +138,7 @@ fn table(name: &'static str, fill: &FillView) -> Check {
         return Check::ok(name, found);
     }
     let hint = if fill.active * 2 < fill.entries {
-        "most have expired: msegd gives their memory back while it runs"
+        "most have expired, and go first when the table needs room"
     } else {
         "when it is full, the session that was idle longest is forgotten"
     };
@@ -164,7 +164,7 @@ mod tests {
         let fill = |entries, active| FillView { active, entries, max_entries: 1000 };
         assert_eq!(table("sessions", &fill(899, 899)).status, Grade::Ok);
         assert_eq!(table("sessions", &fill(900, 900)).status, Grade::Warn);
-        assert!(table("sessions", &fill(900, 10)).hint.unwrap().contains("msegd"));
+        assert!(table("sessions", &fill(900, 10)).hint.unwrap().contains("go first"));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets::NOTHING};
+
 use super::{
     column::{Column, Row, Shown, Tone},
     escape::{Escaped, escaped},
@@ -13,6 +15,9 @@ use crate::stop::Stop;
 /// Rows by which the widths of columns are chosen. They are held; those after them are written as they come, however
 /// many, and a longer cell then shifts its line.
 const MEASURED_ROWS: usize = 1_000;
+
+/// Blanks between columns.
+const GAP: usize = 2;
 
 /// How text is written.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +37,7 @@ pub(super) fn listing<R: Row>(out: &mut dyn Write, style: Style, source: Source<
             Shown::Plain => false,
         })
         .collect();
-    let mut table = Table::new(columns.iter().map(|c| (c.name.to_uppercase(), c.right)).collect(), style);
+    let mut table = Columns::new(columns.iter().map(|c| (c.name.to_uppercase(), c.right)).collect(), style);
     for_each(source, |row| {
         let cells = columns.iter().map(|column| {
             let mut cell = String::new();
@@ -55,7 +60,7 @@ pub(super) fn report<R: Report>(out: &mut dyn Write, style: Style, report: &R) -
         }
         match block {
             Block::Fields(fields) => {
-                let mut table = Table::new(vec![Default::default(); 2], Style { header: false, ..style });
+                let mut table = Columns::new(vec![Default::default(); 2], Style { header: false, ..style });
                 for field in fields {
                     table.push(out, field.map(|(cell, tone)| (escaped(&cell), tone)).to_vec())?;
                 }
@@ -66,7 +71,7 @@ pub(super) fn report<R: Report>(out: &mut dyn Write, style: Style, report: &R) -
                     Some(name) => (name.to_uppercase(), true),
                     None => (name.to_uppercase(), false),
                 });
-                let mut table = Table::new(header.collect(), style);
+                let mut table = Columns::new(header.collect(), style);
                 for row in rows {
                     table.push(out, row.into_iter().map(|(cell, tone)| (escaped(&cell), tone)).collect())?;
                 }
@@ -80,8 +85,8 @@ pub(super) fn report<R: Report>(out: &mut dyn Write, style: Style, report: &R) -
 
 type Line = Vec<(String, Tone)>;
 
-/// Aligned columns.
-struct Table {
+/// Aligned columns: the first rows laid out by comfy-table, which must hold all it lays out; the rest to its widths.
+struct Columns {
     header: Vec<(String, bool)>,
     style: Style,
     /// Rows held back until the widths are known; `None` from then on.
@@ -89,19 +94,15 @@ struct Table {
     widths: Vec<usize>,
 }
 
-impl Table {
+impl Columns {
     fn new(header: Vec<(String, bool)>, style: Style) -> Self {
-        let widths = header.iter().map(|(name, _)| if style.header { name.chars().count() } else { 0 }).collect();
-        Self { header, style, held: Some(Vec::new()), widths }
+        Self { header, style, held: Some(Vec::new()), widths: Vec::new() }
     }
 
     fn push(&mut self, out: &mut dyn Write, line: Line) -> Result<(), Stop> {
         let Some(held) = &mut self.held else {
             return self.write(out, &line);
         };
-        for (width, (cell, _)) in self.widths.iter_mut().zip(&line) {
-            *width = (*width).max(cell.chars().count());
-        }
         held.push(line);
         if held.len() == MEASURED_ROWS { self.finish(out) } else { Ok(()) }
     }
@@ -109,33 +110,59 @@ impl Table {
     /// Writes what is held.
     fn finish(&mut self, out: &mut dyn Write) -> Result<(), Stop> {
         let held = self.held.take().unwrap_or_default();
-        if self.style.header && !held.is_empty() {
-            let header: Line = self.header.iter().map(|(name, _)| (name.clone(), Tone::Heading)).collect();
-            self.write(out, &header)?;
+        if held.is_empty() {
+            return Ok(());
         }
-        held.iter().try_for_each(|line| self.write(out, line))
+        let mut table = Table::new();
+        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        if self.style.color {
+            table.enforce_styling().style_text_only();
+        } else {
+            table.force_no_tty();
+        }
+        if self.style.header {
+            table.set_header(self.header.iter().map(|(name, _)| cell(name, Tone::Heading)));
+        }
+        table.add_rows(held.iter().map(|line| line.iter().map(|(text, tone)| cell(text, *tone))));
+        for (column, (_, right)) in table.column_iter_mut().zip(&self.header) {
+            column.set_padding((0, GAP as u16));
+            column.set_cell_alignment(if *right { CellAlignment::Right } else { CellAlignment::Left });
+        }
+        self.widths = table.column_max_content_widths().into_iter().map(usize::from).collect();
+        Ok(writeln!(out, "{}", table.trim_fmt())?)
     }
 
+    /// Writes a row after the held ones, to their widths.
     fn write(&self, out: &mut dyn Write, line: &Line) -> Result<(), Stop> {
         let mut text = String::new();
         for (i, (((cell, tone), width), (_, right))) in line.iter().zip(&self.widths).zip(&self.header).enumerate() {
             let padding = width.saturating_sub(cell.chars().count());
             let (before, after) = if *right { (padding, 0) } else { (0, padding) };
             text.extend(std::iter::repeat_n(' ', before));
-            let color = self.style.color.then(|| color(*tone)).flatten();
-            text.push_str(color.unwrap_or_default());
+            let code = self.style.color.then(|| escape_code(*tone)).flatten();
+            text.push_str(code.unwrap_or_default());
             text.push_str(cell);
-            text.push_str(if color.is_some() { "\x1b[0m" } else { "" });
+            text.push_str(if code.is_some() { "\x1b[0m" } else { "" });
             if i + 1 < line.len() {
-                text.extend(std::iter::repeat_n(' ', after + 2));
+                text.extend(std::iter::repeat_n(' ', after + GAP));
             }
         }
-        let text = text.trim_end_matches(' ');
-        Ok(writeln!(out, "{text}")?)
+        Ok(writeln!(out, "{}", text.trim_end_matches(' '))?)
     }
 }
 
-fn color(tone: Tone) -> Option<&'static str> {
+fn cell(text: &str, tone: Tone) -> Cell {
+    let cell = Cell::new(text);
+    match tone {
+        Tone::Plain => cell,
+        Tone::Good => cell.fg(Color::DarkGreen),
+        Tone::Warn => cell.fg(Color::DarkYellow),
+        Tone::Bad => cell.fg(Color::DarkRed),
+        Tone::Heading => cell.add_attribute(Attribute::Bold),
+    }
+}
+
+fn escape_code(tone: Tone) -> Option<&'static str> {
     match tone {
         Tone::Plain => None,
         Tone::Good => Some("\x1b[32m"),

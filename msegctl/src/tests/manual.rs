@@ -4,9 +4,8 @@ use std::{collections::BTreeSet, fs, process::Command};
 
 use super::in_crate;
 
-fn page() -> String {
-    fs::read_to_string(in_crate("../man/msegctl.8")).unwrap()
-}
+/// The programs whose pages are checked here; msegd checks its own.
+const PROGRAMS: [fn() -> clap::Command; 2] = [crate::cli::command, mseg::cli::command];
 
 /// Every visible option and command below `command`, as they are typed.
 fn collect(command: &clap::Command, path: &str, words: &mut BTreeSet<String>) {
@@ -25,19 +24,29 @@ fn collect(command: &clap::Command, path: &str, words: &mut BTreeSet<String>) {
     }
 }
 
-/// Every option the page describes (`.It Fl`), and every command (`.It Cm`).
+/// Every option the page describes (`Fl` in an `.It`), and every command (an `.It` that begins with `Cm`).
 fn described(page: &str) -> BTreeSet<String> {
+    let is_macro = |word: &str| {
+        let mut letters = word.chars();
+        word.len() == 2
+            && letters.all(|c| c.is_ascii_alphabetic())
+            && word.starts_with(|c: char| c.is_ascii_uppercase())
+    };
     let mut words = BTreeSet::new();
     for item in page.lines().filter_map(|line| line.strip_prefix(".It ")) {
-        if let Some(command) = item.strip_prefix("Cm ") {
-            // What follows the name are macros, which begin with a capital.
-            let is_macro = |word: &&str| word.starts_with(|c: char| c.is_ascii_uppercase());
-            let name: Vec<_> = command.split_whitespace().take_while(|word| !is_macro(word)).collect();
-            words.insert(name.join(" "));
+        let mut command = Vec::new();
+        let mut current = "";
+        for (position, word) in item.split_whitespace().enumerate() {
+            match (current, word) {
+                _ if is_macro(word) => current = if word == "Cm" && position > 0 { "" } else { word },
+                (_, "," | "|") => {}
+                ("Fl", option) => drop(words.insert(format!("-{option}"))),
+                ("Cm", word) => command.push(word),
+                _ => {}
+            }
         }
-        let options = item.split("Fl ").skip(1).filter_map(|rest| rest.split_whitespace().next());
-        if item.starts_with("Fl ") {
-            words.extend(options.map(|name| format!("-{name}")));
+        if !command.is_empty() {
+            words.insert(command.join(" "));
         }
     }
     words
@@ -45,11 +54,14 @@ fn described(page: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_manual_page_has_every_option_and_command_and_no_other() {
-    let mut command = crate::cli::command();
-    command.build();
-    let mut words = BTreeSet::new();
-    collect(&command, "", &mut words);
-    assert_eq!(described(&page()), words);
+    for program in PROGRAMS {
+        let mut command = program();
+        command.build();
+        let mut words = BTreeSet::new();
+        collect(&command, "", &mut words);
+        let page = fs::read_to_string(in_crate(&format!("../man/{}.8", command.get_name()))).unwrap();
+        assert_eq!(described(&page), words, "{}", command.get_name());
+    }
 }
 
 #[test]

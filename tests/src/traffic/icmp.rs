@@ -61,6 +61,17 @@ impl Pinger {
         }
     }
 
+    /// Fails unless a request is answered within a second: to be tried again and again.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn ping_once(&mut self) -> Result<()> {
+        match self.try_ping(10, DENIED)? {
+            true => Ok(()),
+            false => bail!("no echo reply from {} within a second", self.to),
+        }
+    }
+
     /// Fails if a request is answered.
     ///
     /// # Errors

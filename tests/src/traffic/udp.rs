@@ -28,13 +28,16 @@ impl Pair {
     /// When an address is taken or not there.
     pub fn open(client: &Namespace, server: &Namespace, address: SocketAddr) -> Result<Self> {
         let server = server.run(|| UdpSocket::bind(address)).with_context(|| format!("cannot bind {address}"))?;
-        let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let client = client.run(|| -> io::Result<UdpSocket> {
-            let socket = UdpSocket::bind(any)?;
-            socket.connect(address)?;
-            Ok(socket)
-        })?;
-        Ok(Self { client, server })
+        Ok(Self { client: connect(client, address)?, server })
+    }
+
+    /// Another client of the same server takes the place of this one, whose socket is returned.
+    ///
+    /// # Errors
+    /// When there is no port left.
+    pub fn next_client(&mut self, client: &Namespace) -> Result<UdpSocket> {
+        let next = connect(client, self.server.local_addr()?)?;
+        Ok(std::mem::replace(&mut self.client, next))
     }
 
     /// Asks with this many bytes, and answers with that many.
@@ -61,6 +64,15 @@ impl Pair {
             other => bail!("a question arrived that must be denied: {other:?}"),
         }
     }
+}
+
+fn connect(client: &Namespace, address: SocketAddr) -> io::Result<UdpSocket> {
+    let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    client.run(|| {
+        let socket = UdpSocket::bind(any)?;
+        socket.connect(address)?;
+        Ok(socket)
+    })
 }
 
 fn receive(socket: &UdpSocket, expected: usize) -> Result<SocketAddr> {
