@@ -37,6 +37,8 @@ record_sources() {
   echo "[sources]"
   { find ebpf/src -type f -name '*.rs'; echo ebpf/Cargo.toml; echo ebpf/build.sh; } | LC_ALL=C sort |
     while read -r file; do printf '"%s" = "%s"\n' "$file" "$(sha256sum <"$file" | cut -d' ' -f1)"; done
+  # The profile it is built with, from the workspace's manifest.
+  printf '"profile" = "%s"\n' "$(sed -n '/^\[profile\.release/,/^$/p' Cargo.toml | sha256sum | cut -d' ' -f1)"
   echo
   echo "[dependencies]"
   awk '/^name = /{n=$3} /^version = /{v=$3} /^\[\[package\]\]|^$/{n="";v=""}

@@ -2,7 +2,7 @@
 //! ebpf/build.sh writes. Where the toolchain is there, `ebpf/build.sh --check` builds it and compares every byte.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -35,6 +35,22 @@ fn section(record: &str, name: &str) -> BTreeMap<String, String> {
     entries
 }
 
+/// The release profile of the workspace's manifest, hashed as build.sh does: each section to the next empty line.
+fn profile() -> String {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace's manifest");
+    let mut inside = false;
+    let mut hash = Sha256::new();
+    for line in manifest.lines() {
+        inside |= line.starts_with("[profile.release");
+        if inside {
+            hash.update(line);
+            hash.update("\n");
+        }
+        inside &= !line.is_empty();
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn record() -> String {
     fs::read_to_string(root().join("ebpf/prebuilt/mseg.toml")).expect("the record of the build")
 }
@@ -58,8 +74,9 @@ fn the_object_was_built_from_these_sources() {
     for file in ["ebpf/Cargo.toml", "ebpf/build.sh"] {
         now.insert(file.to_owned(), hash(&root().join(file)));
     }
+    now.insert("profile".to_owned(), profile());
     let recorded = section(&record(), "sources");
-    let differ: Vec<_> =
+    let differ: BTreeSet<_> =
         now.keys().chain(recorded.keys()).filter(|file| now.get(*file) != recorded.get(*file)).collect();
     assert!(differ.is_empty(), "changed since the object was built: {differ:?}; {REBUILD}");
 }

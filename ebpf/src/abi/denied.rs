@@ -33,8 +33,8 @@ pub struct Denied {
     pub ifindex: u32,
     /// The reason of the latest denial.
     pub reason: Reason,
-    /// [`super::session::FLAG_CLIENT_IS_LOWER`] (here: the sender) and [`super::session::FLAG_OUT`], as of the latest
-    /// denial.
+    /// [`super::session::FLAG_CLIENT_IS_LOWER`] and [`super::session::FLAG_OUT`] of the packet's session, or of its
+    /// sender if it has none, as of the latest denial.
     pub flags: u8,
     /// Zero.
     pub reserved: u16,

@@ -35,7 +35,7 @@ pub struct Event {
     /// The session's, or that of the denied packet.
     pub key: SessionKey,
     /// The session as it was after the packet. [`EventKind::Denied`]: the packet's own bytes in `to_server`, and in
-    /// `flags` who sent it.
+    /// `flags` who opened its session, or who sent it if it has none.
     pub session: Session,
     /// [`EventKind::Denied`]: earlier denials of the same flow that made no event.
     pub suppressed: u32,

@@ -67,7 +67,7 @@ reasons! {
     TableFull = 41, "table-full", false;
     /// The frame ends within its Ethernet or VLAN header.
     EthernetShort = 64, "ethernet-short", false;
-    /// More than two VLAN tags.
+    /// More than two VLAN tags in the frame, beside the one the kernel may keep apart.
     VlanDepth = 65, "vlan-depth", false;
     /// The frame ends within its IPv4 header.
     Ipv4Short = 66, "ipv4-short", false;

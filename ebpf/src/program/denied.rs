@@ -9,7 +9,7 @@ use mseg_ebpf::abi::{
 use super::{
     env::Env,
     events,
-    judge::Judgement,
+    judge::{HAS_SESSION, Judgement},
     maps,
     memory::{self, add, increment, load, store, take},
 };
@@ -24,11 +24,15 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
     let key = &memory::on_stack(key);
     let judgement = Judgement::unpack(judgement);
     let mut flags = FLAG_DENIED;
-    if sender_is_lower != 0 {
-        flags |= FLAG_CLIENT_IS_LOWER;
-    }
-    if env.is_out() {
-        flags |= FLAG_OUT;
+    if judgement.opener & HAS_SESSION != 0 {
+        flags |= judgement.opener & (FLAG_CLIENT_IS_LOWER | FLAG_OUT);
+    } else {
+        if sender_is_lower != 0 {
+            flags |= FLAG_CLIENT_IS_LOWER;
+        }
+        if env.is_out() {
+            flags |= FLAG_OUT;
+        }
     }
     let suppressed = match maps::DENIED.get_ptr_mut(key) {
         // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's (hashtab.c preallocates).

@@ -6,7 +6,7 @@ use mseg_ebpf::{
         policy::{BUILTIN_ICMP_ERRORS, BUILTIN_MLD, BUILTIN_ND, DIRECTION_IN, DIRECTION_OUT, PolicyHeader},
         reason::Reason,
         rule,
-        session::SessionKey,
+        session::{FLAG_CLIENT_IS_LOWER, FLAG_OUT, SessionKey},
     },
     packet::{Fragment, Packet, transport::ECHO_REPLY},
     policy::Tuple,
@@ -27,29 +27,39 @@ pub(crate) struct Judgement {
     pub(crate) allow: bool,
     /// Whether the rule decided now, and not a session that it decided earlier.
     pub(crate) fresh: bool,
+    /// [`HAS_SESSION`] and the flags that say who opened the session, so that its denials name the same client.
+    pub(crate) opener: u8,
 }
+
+/// [`Judgement::opener`]: the packet belongs to a session.
+pub(crate) const HAS_SESSION: u8 = 4;
+const _: () = assert!((FLAG_CLIENT_IS_LOWER | FLAG_OUT) == 3);
 
 impl Judgement {
     /// A denial that no rule had a say in.
     #[inline(always)]
     pub(crate) const fn unruled(reason: Reason) -> Self {
-        Self { reason, rule: rule::NONE, allow: false, fresh: false }
+        Self { reason, rule: rule::NONE, allow: false, fresh: false, opener: 0 }
     }
 
     #[inline(always)]
     const fn builtin(reason: Reason, rule: u32) -> Self {
-        Self { reason, rule, allow: true, fresh: true }
+        Self { reason, rule, allow: true, fresh: true, opener: 0 }
     }
 
     #[inline(always)]
     pub(crate) const fn of(decision: Decision) -> Self {
-        Self { reason: decision.reason(), rule: decision.rule, allow: decision.allow, fresh: true }
+        Self { reason: decision.reason(), rule: decision.rule, allow: decision.allow, fresh: true, opener: 0 }
     }
 
     /// In one number, which a BPF function can return.
     #[inline(always)]
     pub(crate) const fn pack(self) -> u64 {
-        self.rule as u64 | (self.reason as u64) << 32 | (self.allow as u64) << 40 | (self.fresh as u64) << 41
+        self.rule as u64
+            | (self.reason as u64) << 32
+            | (self.allow as u64) << 40
+            | (self.fresh as u64) << 41
+            | (self.opener as u64) << 42
     }
 
     #[inline(always)]
@@ -59,6 +69,7 @@ impl Judgement {
             reason: memory::reason((packed >> 32) as u8),
             allow: packed & 1 << 40 != 0,
             fresh: packed & 1 << 41 != 0,
+            opener: (packed >> 42) as u8 & 7,
         }
     }
 }

@@ -100,7 +100,8 @@ pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut 
         advance(env, packet, key, session, from_client(unsafe { &*session }, call & 1 != 0));
     }
     let reason = if allow { Reason::Session } else { Decision { rule, allow, log: false }.reason() };
-    Judgement { rule, reason, allow, fresh }.pack()
+    let opener = judge::HAS_SESSION | flags & (FLAG_CLIENT_IS_LOWER | FLAG_OUT);
+    Judgement { rule, reason, allow, fresh, opener }.pack()
 }
 
 /// Counts a packet in its session and takes the session to its next state.

@@ -4,7 +4,10 @@ use zerocopy::transmute;
 
 use crate::{
     abi::session::SessionKey,
-    packet::{Packet, transport::ECHO_NONE},
+    packet::{
+        Packet,
+        transport::{ECHO_NONE, ECHO_REPLY},
+    },
 };
 
 /// A packet's key, and whether its sender is the key's lower endpoint.
@@ -18,7 +21,7 @@ pub fn of(packet: &Packet, zone: u16) -> (SessionKey, bool) {
 /// Writes a packet's key, and says whether its sender is the key's lower endpoint.
 ///
 /// Endpoints compare by address, then by port, as big-endian numbers. When both are equal (an echo to oneself, or a
-/// TCP connection of a port to itself) the sender counts as lower.
+/// TCP connection of a port to itself) the sender counts as lower, but for an echo reply: so it meets its request.
 #[inline(always)]
 pub fn write(packet: &Packet, zone: u16, key: &mut SessionKey) -> bool {
     let source =
@@ -34,7 +37,7 @@ pub fn write(packet: &Packet, zone: u16, key: &mut SessionKey) -> bool {
     } else if source.1 != destination.1 {
         source.1 < destination.1
     } else {
-        source.2 <= destination.2
+        source.2 < destination.2 || (source.2 == destination.2 && packet.echo != ECHO_REPLY)
     };
     // The asker is lower if a lower sender asks (1 ^ 1), or a higher one replies (2 ^ 0).
     let echo = if packet.echo == ECHO_NONE { 0 } else { 1 + ((packet.echo ^ sender_is_lower as u8) & 1) };
@@ -106,6 +109,16 @@ mod tests {
         assert_ne!(of(&request, 0).0, of(&other, 0).0);
         assert_eq!(of(&request, 0).0.echo, 1);
         assert_eq!(of(&other, 0).0.echo, 2);
+    }
+
+    #[test]
+    fn an_echo_to_oneself_meets_its_reply() {
+        use crate::packet::transport::ECHO_REQUEST;
+        let request = Packet { echo: ECHO_REQUEST, ..packet([127, 0, 0, 1], 7, [127, 0, 0, 1], 7) };
+        let reply = Packet { echo: ECHO_REPLY, ..request };
+        let ((asked, asker_is_lower), (answered, answerer_is_lower)) = (of(&request, 0), of(&reply, 0));
+        assert_eq!(asked, answered);
+        assert_ne!(asker_is_lower, answerer_is_lower);
     }
 
     #[test]
