@@ -5,7 +5,7 @@
 #
 #   VERSION          6.1 or 6.12 (default: both), or any other whose cloud kernel apt offers
 #   TEST-ARGUMENT    passed to the test binary: a filter, --exact, --nocapture, ...
-#   --test NAME      run tests/tests/NAME.rs (default: lifecycle, enforce, hook_choice); may be repeated
+#   --test NAME      run tests/tests/NAME.rs; may be repeated (default: all that attach, enforce and detach)
 #   --binary FILE    run this test binary, building nothing; may be repeated
 #   --programs DIR   take mseg-loader, msegd and msegctl from DIR, building nothing
 #   --shell          a shell in the guest instead of the tests (leave it with `exit`)
@@ -65,7 +65,7 @@ parse_arguments() {
         shift
     done
     ((${#versions[@]})) || versions=(6.1 6.12)
-    ((${#names[@]})) || names=(lifecycle enforce hook_choice)
+    ((${#names[@]})) || names=(attach_enforce_detach lifecycle enforce hook_choice)
 }
 
 apt_get() {
