@@ -2,21 +2,17 @@
 
 mod output;
 
-use std::{
-    ffi::OsString,
-    io::{self, IsTerminal},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, error::ErrorKind};
+use tracing::level_filters::LevelFilter;
 
 use self::output::{Format, Output};
 use crate::{
     attach::{self, AttachOptions, DEFAULT_GRACE_S, DetachOptions, Hook, Midstream, Mode, Role},
     error::{Code, Error, Result},
     instance::{DEFAULT_BPFFS, DEFAULT_NAME, Options},
-    policy,
+    log, policy,
 };
 
 /// Attach mseg to network interfaces, and detach it
@@ -122,17 +118,11 @@ pub fn main() -> ExitCode {
         (false, false) => Format::Text,
     };
     let level = match cli.global.verbose {
-        0 => tracing::Level::WARN,
-        1 => tracing::Level::INFO,
-        _ => tracing::Level::DEBUG,
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
     };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
-        .without_time()
-        .with_target(false)
-        .init();
+    log::start(level);
     let output = Output::new(format, cli.global.quiet);
     match run(cli, &output) {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,5 +10,6 @@ pub mod error;
 pub mod generation;
 pub mod instance;
 pub mod kernel;
+pub mod log;
 pub mod policy;
 pub mod view;

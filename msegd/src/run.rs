@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsString,
-    io::{IsTerminal, Write, stderr, stdout},
+    io::{Write, stderr, stdout},
     process::ExitCode,
 };
 
@@ -51,14 +51,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<(), Stop> {
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    // A second call, in tests, changes nothing.
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
-        .without_time()
-        .with_target(false)
-        .try_init();
+    mseg::log::start(level);
 
     // First of all: from here on a signal ends the program in good order or not at all.
     let signals = Signals::block()?;
