@@ -2,38 +2,41 @@
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
-#![allow(missing_docs, unreachable_pub, reason = "the attribute macro makes undocumented exports of the entry points")]
+#![allow(missing_docs, unreachable_pub, reason = "the entry points are exported for the kernel alone")]
 #![allow(internal_features, reason = "core's atomics need compare-and-swap, which the BPF target lacks")]
 
 mod program;
 
-use aya_ebpf::{macros::classifier, programs::TcContext};
 use mseg_ebpf::abi::policy::{DIRECTION_IN, DIRECTION_OUT};
 
-use program::run;
+use program::{run, skb::__sk_buff};
 
 /// Ingress of a host interface.
-#[classifier]
-pub fn host_in(ctx: TcContext) -> i32 {
-    run(ctx.skb.skb, DIRECTION_IN, false)
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "classifier")]
+pub extern "C" fn host_in(skb: *mut __sk_buff) -> i32 {
+    run(skb, DIRECTION_IN, false)
 }
 
 /// Egress of a host interface.
-#[classifier]
-pub fn host_out(ctx: TcContext) -> i32 {
-    run(ctx.skb.skb, DIRECTION_OUT, false)
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "classifier")]
+pub extern "C" fn host_out(skb: *mut __sk_buff) -> i32 {
+    run(skb, DIRECTION_OUT, false)
 }
 
 /// Egress of the host end of a workload's veth pair: what the workload receives.
-#[classifier]
-pub fn workload_in(ctx: TcContext) -> i32 {
-    run(ctx.skb.skb, DIRECTION_IN, true)
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "classifier")]
+pub extern "C" fn workload_in(skb: *mut __sk_buff) -> i32 {
+    run(skb, DIRECTION_IN, true)
 }
 
 /// Ingress of the host end of a workload's veth pair: what the workload sends.
-#[classifier]
-pub fn workload_out(ctx: TcContext) -> i32 {
-    run(ctx.skb.skb, DIRECTION_OUT, true)
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "classifier")]
+pub extern "C" fn workload_out(skb: *mut __sk_buff) -> i32 {
+    run(skb, DIRECTION_OUT, true)
 }
 
 #[panic_handler]

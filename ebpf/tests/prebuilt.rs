@@ -104,3 +104,33 @@ fn the_object_is_the_recorded_one() {
     let recorded = section(&record(), "");
     assert_eq!(recorded.get("object"), Some(&hash(&root().join("ebpf/prebuilt/mseg.o"))), "{REBUILD}");
 }
+
+/// LLVM emits forward declarations in the order of its own addresses, so with two of them builds differ by chance.
+#[test]
+fn the_objects_btf_has_no_forward_declaration() {
+    const KIND_FWD: u32 = 7;
+    let object = fs::read(root().join("ebpf/prebuilt/mseg.o")).expect("the object");
+    // `struct btf_header` (include/uapi/linux/btf.h): magic, version 1, no flags, 24 bytes long.
+    let header = object.windows(8).position(|bytes| bytes == [0x9f, 0xeb, 1, 0, 24, 0, 0, 0]).expect("a BTF section");
+    let word = |at: usize| u32::from_le_bytes(object[at..at + 4].try_into().expect("four bytes"));
+    let mut at = header + 24 + word(header + 8) as usize;
+    let end = at + word(header + 12) as usize;
+    let mut types = 0;
+    while at < end {
+        let (kind, count) = (word(at + 4) >> 24 & 0x1f, (word(at + 4) & 0xffff) as usize);
+        assert_ne!(kind, KIND_FWD, "type {} is a forward declaration: see ebpf/src/program/skb.rs", types + 1);
+        // What follows `struct btf_type`, by kind.
+        at += 12
+            + match kind {
+                1 | 14 | 17 => 4,         // integer, variable, declaration tag
+                3 => 12,                  // array
+                4 | 5 | 19 => 12 * count, // struct, union, 64-bit enum
+                6 | 13 => 8 * count,      // enum, prototype
+                15 => 12 * count,         // section
+                _ => 0,
+            };
+        types += 1;
+    }
+    assert_eq!(at, end);
+    assert!(types > 100, "{types}");
+}

@@ -76,7 +76,7 @@ pub(crate) fn classify(generation: u32, tuple: &Tuple) -> u64 {
     let (Some(header), Some(rules)) = (header(generation), maps::RULES.get(generation % POLICY_SLOTS)) else {
         return 0;
     };
-    let mut walk = Walk { rules, tuple, found: 0 };
+    let mut walk = Walk { rules, tuple: core::ptr::from_ref(tuple).cast(), found: 0 };
     // The kernel bounds the loop; one of our own would be verified turn by turn.
     // SAFETY: `turn` has the signature the helper calls and its context outlives the call.
     unsafe { bpf_loop(header.entries.min(MAX_RULE_ENTRIES), turn as *mut c_void, (&raw mut walk).cast(), 0) };
@@ -94,7 +94,8 @@ pub(crate) fn classify(generation: u32, tuple: &Tuple) -> u64 {
 /// The context of [`turn`].
 struct Walk<'a> {
     rules: &'a Rules,
-    tuple: &'a Tuple,
+    /// A [`Tuple`]; by its name it would be a forward declaration in the BTF ([`super::skb`]).
+    tuple: *const u8,
     /// A packed [`Decision`], 0 for none yet.
     found: u64,
 }
@@ -106,7 +107,8 @@ unsafe extern "C" fn turn(position: u32, walk: *mut Walk<'_>) -> i64 {
     let Some(entry) = walk.rules.get(position) else {
         return 1;
     };
-    if !matches(entry, walk.tuple) {
+    // SAFETY: the tuple that `classify` was given, which outlives the walk.
+    if !matches(entry, unsafe { &*walk.tuple.cast::<Tuple>() }) {
         return 0;
     }
     walk.found =

@@ -1,6 +1,6 @@
 //! What holds for the whole of one packet's judgement, read once.
 
-use aya_ebpf::{bindings::__sk_buff, helpers::bpf_ktime_get_coarse_ns};
+use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use mseg_ebpf::abi::{
     config::{MIDSTREAM_GRACE, MIDSTREAM_PICKUP, MODE_OBSERVE},
     policy::DIRECTION_OUT,
@@ -8,7 +8,7 @@ use mseg_ebpf::abi::{
     time,
 };
 
-use super::{maps, memory};
+use super::{maps, memory, skb::__sk_buff};
 
 /// No padding: the verifier of older kernels wants every byte of what is passed to a global function initialised.
 #[repr(C)]

@@ -2,12 +2,14 @@
 
 use core::mem::MaybeUninit;
 
-use aya_ebpf::{bindings::__sk_buff, helpers::bpf_skb_load_bytes};
+use aya_ebpf::helpers::bpf_skb_load_bytes;
 use mseg_ebpf::{
     abi::reason::Reason,
     packet::{self, Frame, Kind, Packet},
 };
 use zerocopy::FromBytes;
+
+use super::skb::__sk_buff;
 
 /// The linear part of an skb, read directly: the hot path.
 struct Linear {

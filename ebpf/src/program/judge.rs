@@ -1,6 +1,5 @@
 //! The order in which a packet is decided: built-in rules, its session, the policy.
 
-use aya_ebpf::bindings::__sk_buff;
 use mseg_ebpf::{
     abi::{
         policy::{BUILTIN_ICMP_ERRORS, BUILTIN_MLD, BUILTIN_ND, DIRECTION_IN, DIRECTION_OUT, PolicyHeader},
@@ -17,6 +16,7 @@ use super::{
     classify::{self, Decision},
     env::Env,
     memory, related, sessions,
+    skb::__sk_buff,
 };
 
 /// The outcome for one packet.

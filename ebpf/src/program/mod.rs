@@ -17,8 +17,8 @@ mod maps;
 mod memory;
 mod related;
 mod sessions;
+pub(crate) mod skb;
 
-use aya_ebpf::bindings::__sk_buff;
 use mseg_ebpf::{
     abi::{
         policy::{BUILTIN_ARP, BUILTIN_LINK_CONTROL},
@@ -33,6 +33,7 @@ use mseg_ebpf::{
 
 use env::Env;
 use judge::Judgement;
+use skb::__sk_buff;
 
 /// `TC_ACT_UNSPEC` and `TCX_NEXT` (-1): other programs on the hook still run.
 const NEXT: i32 = -1;

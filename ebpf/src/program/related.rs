@@ -1,13 +1,12 @@
 //! ICMP errors: they pass when the packet they quote belongs to a live, allowed session.
 
-use aya_ebpf::bindings::__sk_buff;
 use mseg_ebpf::{
     abi::session::FLAG_DENIED,
     packet::{Packet, transport::quoted},
     session::key,
 };
 
-use super::{env::Env, headers::Whole, sessions};
+use super::{env::Env, headers::Whole, sessions, skb::__sk_buff};
 
 /// 1 if an ICMP error is about an allowed session of this zone, and goes to who sent the quoted packet; else 0.
 #[unsafe(no_mangle)]
