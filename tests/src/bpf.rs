@@ -14,6 +14,7 @@ const MAP_CREATE: i32 = 0;
 const MAP_LOOKUP_ELEM: i32 = 1;
 const OBJ_PIN: i32 = 6;
 const OBJ_GET: i32 = 7;
+const PROG_TEST_RUN: i32 = 10;
 const PROG_GET_FD_BY_ID: i32 = 13;
 const PROG_QUERY: i32 = 16;
 
@@ -69,6 +70,49 @@ pub fn look_up(map: &OwnedFd, key: u32, size: usize) -> io::Result<Vec<u8>> {
     put_address(&mut attributes, 4, value.as_mut_ptr().cast_const());
     call(MAP_LOOKUP_ELEM, &mut attributes)?;
     Ok(value)
+}
+
+/// What a test run of a TC program is given besides the frame: the fields of `struct __sk_buff` that the kernel takes
+/// from its caller (`convert___skb_to_skb` in net/bpf/test_run.c).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TestContext {
+    /// The interface the frame is at, in this thread's network namespace; 0 is loopback.
+    pub ifindex: u32,
+    /// Packets on the wire that the frame stands for; 0 without segmentation offload.
+    pub gso_segs: u32,
+    /// Bytes of payload in each of them.
+    pub gso_size: u32,
+    /// `skb->mark`.
+    pub mark: u32,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct TestOutcome {
+    /// What the program returned.
+    pub returned: i32,
+    /// Mean duration of one run: nanoseconds.
+    pub nanoseconds: u32,
+}
+
+/// Runs a TC program on one frame, `repeat` times, in this thread's network namespace (`BPF_PROG_TEST_RUN`).
+///
+/// # Errors
+/// The kernel's refusal: a frame shorter than an Ethernet header or longer than a page takes.
+pub fn test_run(program: &OwnedFd, frame: &[u8], context: TestContext, repeat: u32) -> io::Result<TestOutcome> {
+    // `struct __sk_buff` is 192 bytes; a shorter one stands for zeros behind it.
+    let mut skb = [0_u32; 46];
+    (skb[2], skb[10], skb[41], skb[44]) = (context.mark, context.ifindex, context.gso_segs, context.gso_size);
+    let size = |bytes: usize| u32::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+    let mut attributes = [0; 14];
+    attributes[0] = program.as_raw_fd().cast_unsigned();
+    attributes[2] = size(frame.len())?;
+    put_address(&mut attributes, 4, frame.as_ptr());
+    attributes[8] = repeat;
+    attributes[10] = size(size_of_val(&skb))?;
+    put_address(&mut attributes, 12, skb.as_ptr().cast());
+    call(PROG_TEST_RUN, &mut attributes)?;
+    Ok(TestOutcome { returned: attributes[1].cast_signed(), nanoseconds: attributes[9] })
 }
 
 /// Ids of the programs at a TCX hook of an interface in this thread's network namespace, in their order. None on a
