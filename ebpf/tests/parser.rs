@@ -19,6 +19,7 @@ struct Plain<'a>(&'a [u8]);
 
 impl Frame for Plain<'_> {
     const PLAIN: bool = true;
+    const LAZY: bool = false;
     fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T> {
         self.0.read(offset)
     }

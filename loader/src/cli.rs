@@ -84,6 +84,9 @@ struct Attach {
     /// What becomes of TCP packets of unknown sessions [default: as it is; at first grace]
     #[arg(long, value_enum)]
     midstream: Option<Midstream>,
+    /// About how many half-open sessions one source may have, 0 for any number [default: as it is; at first 1024]
+    #[arg(long, value_name = "SESSIONS")]
+    half_open_per_source: Option<u32>,
     /// The length of the grace period, which starts anew with every interface
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_GRACE_S)]
     grace: u32,
@@ -147,6 +150,7 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
                 role: arguments.role,
                 hook: arguments.hook,
                 midstream: arguments.midstream,
+                half_open_per_source: arguments.half_open_per_source,
                 grace_s: arguments.grace,
             };
             output.attached(&options.instance, &attach::attach(&options)?)

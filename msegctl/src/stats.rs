@@ -41,7 +41,16 @@ impl Report for StatsView {
             ("sessions closed", s.closed),
             ("sessions expired", s.expired),
         ];
+        let p = &self.pressure;
+        sessions.extend([
+            ("sessions evicted", p.sessions_evicted),
+            ("half-open evicted", p.half_open_evicted),
+            ("inserts refused", p.inserts_refused),
+            ("source limited", p.source_limited),
+            ("mid-stream misses", p.midstream_misses),
+        ]);
         if verbose {
+            sessions.push(("sessions adopted", p.adopted));
             sessions.extend([("sessions promoted", s.promoted), ("sessions rejudged", s.rejudged)]);
         }
         for (name, value) in sessions {
@@ -78,5 +87,11 @@ pub(crate) fn read(instance: &Instance, context: &Context) -> Result<StatsView> 
         max_entries: map.max_entries,
         bytes: map.bytes,
     });
-    Ok(StatsView::new(&instance.counters()?, &instance.event_stats()?, active, half_open, maps.collect()))
+    Ok(StatsView::new(
+        &instance.counters()?,
+        &instance.event_stats()?,
+        &instance.config()?,
+        (active, half_open),
+        maps.collect(),
+    ))
 }

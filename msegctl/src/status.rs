@@ -5,7 +5,7 @@ use mseg::{
     error::Result,
     generation,
     instance::{Access, Instance, interface_name},
-    view::{Context, EventsView, FillView, InterfaceView, PolicyStatus, StatusView, Time},
+    view::{Context, EventsView, FillView, InterfaceView, PolicyStatus, PressureView, StatusView, Time},
 };
 use mseg_ebpf::abi::{config, map, meta::Meta};
 
@@ -13,7 +13,7 @@ use crate::{
     mode,
     output::{Report, Text, Tone, ago},
     run::{Outcome, Run},
-    session, stats,
+    stats,
     stop::Stop,
 };
 
@@ -50,6 +50,13 @@ impl Report for StatusReport {
             let FillView { active, entries, max_entries } = fill;
             let tone = if fill.percent() >= 90 { Tone::Warn } else { Tone::Plain };
             text.toned_field(name, format!("{active} active; {entries} of {max_entries} entries in use"), tone);
+        }
+        let PressureView { sessions_evicted, half_open_evicted, inserts_refused, source_limited, .. } = status.pressure;
+        if verbose || sessions_evicted + half_open_evicted + inserts_refused + source_limited > 0 {
+            let evicted = format!("{sessions_evicted} sessions and {half_open_evicted} half-open evicted");
+            let refused = format!("{inserts_refused} refused, {source_limited} over the limit of their source");
+            let tone = if sessions_evicted + inserts_refused > 0 { Tone::Warn } else { Tone::Plain };
+            text.toned_field("pressure", format!("{evicted}, {refused}"), tone);
         }
         let EventsView { submitted, lost } = status.events;
         text.toned_field("events", format!("{submitted} submitted, {lost} lost"), stats::lost_tone(lost));
@@ -90,17 +97,15 @@ pub(crate) fn read(instance: &Instance, context: &Context) -> Result<StatusView>
     let options = instance.options();
     let loaded = attach::status(options)?;
     let config = loaded.config;
-    let (active, half_open) = session::counts(instance, context)?;
-    let maps = instance.maps()?;
+    let stats = stats::read(instance, context)?;
     let fill = |name: &str, active| {
-        let map = maps.iter().find(|map| map.name == name);
+        let map = stats.maps.iter().find(|map| map.name == name);
         FillView {
             active,
             entries: map.and_then(|map| map.entries).unwrap_or(0),
             max_entries: map.map_or(0, |map| map.max_entries),
         }
     };
-    let events = instance.event_stats()?;
     let in_grace = config.midstream == config::MIDSTREAM_GRACE && config.grace_until_ns > context.clock.monotonic_ns();
     Ok(StatusView {
         instance: options.name.clone(),
@@ -111,9 +116,10 @@ pub(crate) fn read(instance: &Instance, context: &Context) -> Result<StatusView>
         grace_until: in_grace.then(|| context.time(config.grace_until_ns)),
         policy: policy(instance, config.generation)?,
         interfaces: loaded.interfaces.iter().map(|i| interface(context, i)).collect(),
-        sessions: fill(map::SESSIONS, active),
-        half_open: fill(map::HALF_OPEN, half_open),
-        events: EventsView { submitted: events.submitted, lost: events.lost },
+        sessions: fill(map::SESSIONS, stats.sessions.active),
+        half_open: fill(map::HALF_OPEN, stats.sessions.half_open),
+        pressure: stats.pressure,
+        events: stats.events,
     })
 }
 

@@ -29,8 +29,22 @@ pub struct Config {
     pub mode: u32,
     /// `MIDSTREAM_*`; any other value is strict.
     pub midstream: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// About how many half-open sessions one source may have; 0 for any number.
+    pub half_open_per_source: u32,
     /// End of the grace period for packets of unknown TCP sessions: nanoseconds of `CLOCK_MONOTONIC`.
     pub grace_until_ns: u64,
+    /// A random number that no packet can guess, for [`super::source`] and for the mark of packets that were counted.
+    pub salt: u32,
+    /// Whether a packet may pass several attached interfaces of one zone, so that packets are marked when they are
+    /// counted: 0 or 1.
+    pub marks: u32,
+    /// Entries of SESSIONS that user space has put in (adopted), added to atomically.
+    pub adopted: u64,
+    /// Entries of SESSIONS that user space has deleted, added to atomically.
+    pub deleted_sessions: u64,
+    /// Entries of HALF_OPEN that user space has deleted, added to atomically.
+    pub deleted_half_open: u64,
 }
+
+/// Default of [`Config::half_open_per_source`]: an eighth of HALF_OPEN.
+pub const HALF_OPEN_PER_SOURCE: u32 = super::session::MAX_HALF_OPEN as u32 / 8;

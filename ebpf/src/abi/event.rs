@@ -49,4 +49,4 @@ pub struct Event {
     pub reserved: u8,
 }
 
-const _: () = assert!(size_of::<Event>() == 120);
+const _: () = assert!(size_of::<Event>() == 136);

@@ -14,6 +14,8 @@ pub const HALF_OPEN: &str = "HALF_OPEN";
 pub const DENIED: &str = "DENIED";
 /// [`super::fragment::Fragmented`] by [`super::fragment::FragmentKey`], LRU hash.
 pub const FRAGMENTS: &str = "FRAGMENTS";
+/// [`super::source::Source`] by [`super::source::SourceKey`], LRU hash.
+pub const SOURCES: &str = "SOURCES";
 /// [`super::policy::PolicyHeader`] by slot, array of arrays.
 pub const POLICY: &str = "POLICY";
 /// [`super::policy::RuleEntry`] by slot and position, array of arrays.
@@ -32,7 +34,7 @@ pub const EVENT_STATS: &str = "EVENT_STATS";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map, in the order they are pinned.
-pub const ALL: [&str; 15] = [
+pub const ALL: [&str; 16] = [
     META,
     CONFIG,
     INTERFACES,
@@ -40,6 +42,7 @@ pub const ALL: [&str; 15] = [
     HALF_OPEN,
     DENIED,
     FRAGMENTS,
+    SOURCES,
     POLICY,
     RULES,
     POLICY_TEXT,

@@ -2,10 +2,10 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{config, denied, event, fragment, interface, policy, rule, session, stats};
+use super::{config, denied, event, fragment, interface, policy, rule, session, source, stats};
 
 /// The version of the map ABI: bumped by every change of layout or meaning.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// "mseg" in ASCII: what tells our META from a foreign map.
 pub const MAGIC: u32 = u32::from_be_bytes(*b"mseg");
@@ -61,6 +61,8 @@ pub const fn layout_hash() -> u64 {
         denied::Denied,
         fragment::FragmentKey,
         fragment::Fragmented,
+        source::SourceKey,
+        source::Source,
         stats::Counter,
         stats::EventStats,
         event::Event,

@@ -14,5 +14,6 @@ pub mod policy;
 pub mod reason;
 pub mod rule;
 pub mod session;
+pub mod source;
 pub mod stats;
 pub mod time;

@@ -65,6 +65,10 @@ reasons! {
     NoPolicy = 39, "no-policy", false;
     /// The session table refused the new session.
     TableFull = 41, "table-full", false;
+    /// A TCP packet outside the windows of its session.
+    TcpWindow = 42, "tcp-window", false;
+    /// Its source has as many half-open sessions as one may have.
+    SourceLimit = 43, "source-limit", false;
     /// The frame ends within its Ethernet or VLAN header.
     EthernetShort = 64, "ethernet-short", false;
     /// More than two VLAN tags in the frame, beside the one the kernel may keep apart.

@@ -1,13 +1,15 @@
 //! SESSIONS and HALF_OPEN.
 //!
-//! Both are LRU hashes from [`SessionKey`] to [`Session`]. A session lives in HALF_OPEN until the first packet of the
-//! other direction, then in SESSIONS; so no flood of unanswered packets can evict a session that is in use. Written by
-//! the programs; user space reads, and deletes. When full, the least recently used entry goes.
+//! Both are LRU hashes from [`SessionKey`] to [`Session`]. A session lives in HALF_OPEN until its client has shown that
+//! it hears the server: TCP by the last packet of the handshake, others by a packet after the first reply. Then it moves
+//! to SESSIONS. So no flood with made-up senders can evict a session that is in use, answered or not. Written by the
+//! programs; user space reads, deletes, and adopts what was there before the attach. When full, the least recently used
+//! entry goes.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
-/// Entries of SESSIONS: an LRU hash evicts before it is full (75,008 of 100,000 stayed), and 100,000 are promised.
-pub const MAX_SESSIONS: usize = 131_072;
+/// Entries of SESSIONS. 100,000 are promised; the rest is room for the LRU hash, whose CPUs take free entries in batches.
+pub const MAX_SESSIONS: usize = 114_688;
 /// Entries of HALF_OPEN.
 pub const MAX_HALF_OPEN: usize = 8_192;
 
@@ -94,9 +96,12 @@ pub const FLAG_DENIED: u8 = 1 << 2;
 pub const FLAG_PICKED_UP: u8 = 1 << 3;
 /// [`Session::flags`]: the rule has the attribute `log`.
 pub const FLAG_LOG: u8 = 1 << 4;
-
 /// [`Session::flags`]: it is in HALF_OPEN.
 pub const FLAG_HALF_OPEN: u8 = 1 << 5;
+/// [`Session::flags`]: its TCP segments came in fragments, whose length the filter cannot know: no window check.
+pub const FLAG_LIBERAL: u8 = 1 << 6;
+/// [`Session::flags`]: it counts among the half-open sessions of its source ([`super::source`]).
+pub const FLAG_SAMPLED: u8 = 1 << 7;
 
 /// Packets and bytes of one direction, added to atomically.
 #[repr(C)]
@@ -108,7 +113,20 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
-/// A session: one cache line.
+/// What one side of a TCP connection has sent, as far as the window check needs it (nf_conntrack_proto_tcp.c keeps the
+/// like in `struct ip_ct_tcp_state`). Written only when a packet of that side passes, but for the first packets.
+///
+/// Sequence numbers are in the host's order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Sequence {
+    /// The sequence number after the last that was sent.
+    pub end: u32,
+    /// The highest acknowledgement that was sent.
+    pub ack: u32,
+}
+
+/// A session.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, TryFromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Session {
@@ -116,27 +134,35 @@ pub struct Session {
     pub to_server: Traffic,
     /// To the client.
     pub to_client: Traffic,
-    /// When it was created: nanoseconds of `CLOCK_MONOTONIC`.
-    pub created_ns: u64,
     /// When the last allowed (or observed) packet was seen: ticks.
     pub last_seen_tick: u32,
     /// The idle time after which it is as good as absent: ticks.
     pub timeout_ticks: u32,
     /// The rule that decided it ([`super::rule`]).
     pub rule: u32,
-    /// The policy generation it was judged in.
+    /// The policy generation it was judged in; 0, which no generation has, for one that is yet to be judged.
     pub generation: u32,
     /// The interface of its first packet.
     pub ifindex: u32,
+    /// When it was created: [`super::time::created`].
+    pub created: u32,
+    /// What the client has sent.
+    pub client: Sequence,
+    /// What the server has sent.
+    pub server: Sequence,
+    /// `FLAG_*`. First of its word, so that a changed one is an aligned store.
+    pub flags: u8,
+    /// FINs seen: bit 0 the client's, bit 1 the server's.
+    pub fins: u8,
     /// State.
     pub state: SessionState,
     /// TCP sub-state.
     pub tcp_state: TcpState,
-    /// `FLAG_*`.
-    pub flags: u8,
-    /// FINs seen: bit 0 the client's, bit 1 the server's.
-    pub fins: u8,
+    /// The largest window the client has offered ([`crate::session::window`]); 0 before its first packet.
+    pub client_window: u16,
+    /// The largest window the server has offered.
+    pub server_window: u16,
 }
 
 const _: () = assert!(size_of::<SessionKey>() == 40);
-const _: () = assert!(size_of::<Session>() == 64);
+const _: () = assert!(size_of::<Session>() == 80);

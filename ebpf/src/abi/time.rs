@@ -27,3 +27,18 @@ pub const fn ticks_since(now: u32, then: u32) -> u32 {
     let d = now.wrapping_sub(then) as i32;
     if d < 0 { 0 } else { d as u32 }
 }
+
+/// log2 of the nanoseconds in the unit of [`super::session::Session::created`]: 2^24 ns, 16.8 ms.
+pub const CREATED_SHIFT: u32 = 24;
+
+/// Nanoseconds of `CLOCK_MONOTONIC` to the unit of [`super::session::Session::created`], which overflows after 2.2 years.
+#[inline(always)]
+pub const fn created(ns: u64) -> u32 {
+    (ns >> CREATED_SHIFT) as u32
+}
+
+/// And back, 0 to 16.8 ms too early.
+#[inline(always)]
+pub const fn created_ns(created: u32) -> u64 {
+    (created as u64) << CREATED_SHIFT
+}

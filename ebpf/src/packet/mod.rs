@@ -32,6 +32,8 @@ pub trait Frame {
     /// Others, and those that end too soon, give [`Reason::Unset`] and are to be parsed again without this. So the hot
     /// path has offsets that are known when it is compiled, which is fast and easy for the verifier.
     const PLAIN: bool;
+    /// Whether TCP options are left for [`transport::window_scale`]: only those of few packets matter.
+    const LAZY: bool;
     /// A copy of the bytes at `offset`; `None` where they cannot be read.
     fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T>;
     /// The frame's length in bytes, also of what cannot be read.
@@ -42,6 +44,7 @@ pub trait Frame {
 
 impl Frame for [u8] {
     const PLAIN: bool = false;
+    const LAZY: bool = false;
     fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T> {
         T::read_from_prefix(self.get(offset..)?).ok().map(|(value, _)| value)
     }
@@ -80,6 +83,16 @@ pub struct Packet {
     pub destination_port: [u8; 2],
     /// Identification of a fragment's datagram, as on the wire; IPv4's 16 bits come last.
     pub fragment_id: [u8; 4],
+    /// TCP sequence number, in the host's order.
+    pub tcp_sequence: u32,
+    /// TCP acknowledgement number; what it says without the flag ACK means nothing.
+    pub tcp_acknowledgement: u32,
+    /// Sequence numbers a TCP segment takes: its payload, SYN and FIN.
+    pub tcp_length: u32,
+    /// TCP window as written, not scaled.
+    pub tcp_window: u16,
+    /// Offset of the payload in the frame, where the transport header's length is known (TCP, UDP); else 0.
+    pub payload: u16,
     /// Offset of the transport header in the frame.
     pub transport: u16,
     /// Where a fragment begins in its datagram's payload: bytes.
@@ -102,9 +115,14 @@ pub struct Packet {
     pub ipv6: u8,
     /// `ECHO_*` ([`transport`]).
     pub echo: u8,
+    /// Shift count of a TCP window scale option, at most 14 (RFC 7323 section 2.3), or [`transport::NO_SCALE`], or
+    /// [`transport::SCALE_UNREAD`]. Only a SYN has one.
+    pub tcp_scale: u8,
     /// Zero: with whole words the compiler clears a packet inline, and not by a call that the verifier refuses.
-    pub reserved: [u8; 2],
+    pub reserved: u8,
 }
+
+const _: () = assert!(size_of::<Packet>() == 72);
 
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

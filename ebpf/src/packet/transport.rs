@@ -1,5 +1,7 @@
 //! TCP (RFC 9293), UDP (RFC 768), SCTP (RFC 9260), ICMP (RFC 792) and ICMPv6 (RFC 4443) headers.
 
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
 use super::{Fragment, Frame, Packet, ipv4, ipv6, mapped, protocol};
 use crate::abi::reason::Reason;
 
@@ -25,6 +27,13 @@ pub const ECHO_NONE: u8 = 0;
 pub const ECHO_REQUEST: u8 = 1;
 /// [`Packet::echo`]: a reply.
 pub const ECHO_REPLY: u8 = 2;
+
+/// [`Packet::tcp_scale`]: there is no such option.
+pub const NO_SCALE: u8 = 0;
+/// [`Packet::tcp_scale`]: the options were not looked at, ([`Frame::LAZY`]).
+pub const SCALE_UNREAD: u8 = 1;
+/// [`Packet::tcp_scale`]: plus the shift count.
+pub const SCALE: u8 = 2;
 
 /// ICMP and ICMPv6 types.
 pub mod icmp_type {
@@ -85,10 +94,12 @@ fn tcp<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize, packet: &mut 
     if length < 20 {
         return Err(short(packet));
     }
-    ports(frame, offset, packet)?;
-    let [data_offset, flags]: [u8; 2] = frame.read(offset + 12).ok_or(short(packet))?;
+    let header: TcpHeader = frame.read(offset).ok_or(short(packet))?;
+    packet.source_port = header.source_port;
+    packet.destination_port = header.destination_port;
+    let flags = header.flags;
     packet.tcp_flags = flags;
-    let header_length = (data_offset >> 4) as usize * 4;
+    let header_length = (header.data_offset >> 4) as usize * 4;
     if header_length < 20 {
         return Err(Reason::TcpDataOffset);
     }
@@ -101,8 +112,109 @@ fn tcp<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize, packet: &mut 
     if !valid_flags(flags) {
         return Err(Reason::TcpFlags);
     }
+    packet.tcp_sequence = u32::from_be(header.sequence);
+    packet.tcp_acknowledgement = u32::from_be(header.acknowledgement);
+    packet.tcp_window = u16::from_be(header.window);
+    // SYN and FIN take a number each; both at once are refused above.
+    packet.tcp_length = (length - header_length) as u32 + (flags >> 1 & 1) as u32 + (flags & 1) as u32;
+    packet.payload = (offset + header_length) as u16;
+    if flags & tcp_flag::SYN != 0 {
+        packet.tcp_scale = if F::LAZY { SCALE_UNREAD } else { window_scale(frame, offset, header_length) };
+    }
     Ok(())
 }
+
+#[repr(C, packed)]
+#[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
+struct TcpHeader {
+    source_port: [u8; 2],
+    destination_port: [u8; 2],
+    sequence: u32,
+    acknowledgement: u32,
+    data_offset: u8,
+    flags: u8,
+    window: u16,
+}
+
+/// The window scale option of the TCP header at `offset`, as [`Packet::tcp_scale`] has it (RFC 7323 section 2.2).
+/// Options that do not add up end the search, as in a TCP stack: they change no verdict.
+///
+/// A word a turn, at offsets that do not depend on the packet: so the verifier sees few states.
+#[inline(always)]
+pub fn window_scale<F: Frame + ?Sized>(frame: &F, offset: usize, header_length: usize) -> u8 {
+    let mut search = ScaleSearch { kind: 0, skip: 0, next: KIND, found: NO_SCALE };
+    for word in 0..MAX_OPTIONS / 4 {
+        if 20 + word * 4 >= header_length {
+            break;
+        }
+        let Some(bytes) = frame.read::<[u8; 4]>(offset + 20 + word * 4) else {
+            break;
+        };
+        search.feed(bytes[0]);
+        search.feed(bytes[1]);
+        search.feed(bytes[2]);
+        search.feed(bytes[3]);
+    }
+    search.found
+}
+
+/// Where [`window_scale`] is in the options.
+struct ScaleSearch {
+    kind: u8,
+    /// Bytes of an option's value that remain.
+    skip: u8,
+    /// What the next byte is: [`KIND`], [`LENGTH`], [`VALUE`], [`SHIFT`] or [`NOTHING`].
+    next: u8,
+    found: u8,
+}
+
+const KIND: u8 = 0;
+const LENGTH: u8 = 1;
+const VALUE: u8 = 2;
+const SHIFT: u8 = 3;
+const NOTHING: u8 = 4;
+
+impl ScaleSearch {
+    #[inline(always)]
+    fn feed(&mut self, byte: u8) {
+        const END: u8 = 0;
+        const NOP: u8 = 1;
+        const WINDOW_SCALE: u8 = 3;
+        match self.next {
+            KIND => {
+                self.kind = byte;
+                self.next = match byte {
+                    NOP => KIND,
+                    END => NOTHING,
+                    _ => LENGTH,
+                };
+            }
+            LENGTH => {
+                self.next = match (self.kind, byte) {
+                    (_, 0 | 1) => NOTHING,
+                    (WINDOW_SCALE, 3) => SHIFT,
+                    (_, 2) => KIND,
+                    _ => VALUE,
+                };
+                self.skip = byte.wrapping_sub(2);
+            }
+            VALUE => {
+                self.skip = self.skip.wrapping_sub(1);
+                if self.skip == 0 {
+                    self.next = KIND;
+                }
+            }
+            SHIFT => {
+                self.found = SCALE + if byte > 14 { 14 } else { byte };
+                self.next = NOTHING;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Most options in a TCP header: 40 bytes of them.
+const MAX_OPTIONS: usize = 40;
 
 /// The combinations that netfilter accepts (`tcp_valid_flags` in nf_conntrack_proto_tcp.c); PSH, ECE and CWR are free.
 #[inline(always)]
@@ -128,6 +240,7 @@ fn udp<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize, packet: &mut 
         return Err(short(packet));
     }
     ports(frame, offset, packet)?;
+    packet.payload = (offset + 8) as u16;
     let claimed = frame.read(offset + 4).map(u16::from_be_bytes).ok_or(short(packet))? as usize;
     // Zero: a jumbogram or a GSO packet whose length is not filled in. A first fragment holds less than it claims.
     let fits = claimed <= length || packet.fragment == Fragment::First;

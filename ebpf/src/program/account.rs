@@ -10,7 +10,7 @@ pub(crate) fn count(env: &Env, verdict: u32, judgement: Judgement) {
     if let Some(counter) = maps::STATS.get_ptr_mut(stats::index(verdict, judgement.reason)) {
         // SAFETY: this CPU's own value of a live map entry.
         unsafe {
-            (*counter).packets += 1;
+            (*counter).packets += env.packets();
             (*counter).bytes += env.bytes();
         }
     }
@@ -21,7 +21,7 @@ pub(crate) fn count(env: &Env, verdict: u32, judgement: Judgement) {
         // SAFETY: as above.
         unsafe {
             (*hits).sessions += judgement.fresh as u64;
-            (*hits).packets += 1;
+            (*hits).packets += env.packets();
             (*hits).bytes += env.bytes();
             (*hits).last_hit_ns = env.now_ns;
         }

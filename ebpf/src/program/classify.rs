@@ -39,6 +39,12 @@ impl Decision {
         Some(Self { rule, allow: packed & 1 << 32 != 0, log: packed & 1 << 33 != 0 })
     }
 
+    /// Whether a packed decision allows.
+    #[inline(always)]
+    pub(crate) const fn allows(packed: u64) -> bool {
+        packed & 1 << 32 != 0
+    }
+
     /// The reason for a packet that this decision allows or denies.
     #[inline(always)]
     pub(crate) const fn reason(self) -> Reason {

@@ -4,6 +4,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use mseg_ebpf::abi::{
     denied::{Denied, EVENT_INTERVAL_NS},
     session::{FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_OUT, Session, SessionKey, Traffic},
+    time,
 };
 
 use super::{
@@ -37,7 +38,7 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
     let suppressed = match maps::DENIED.get_ptr_mut(key) {
         // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's (hashtab.c preallocates).
         Some(denied) => unsafe {
-            add(&raw mut (*denied).traffic.packets, 1);
+            add(&raw mut (*denied).traffic.packets, env.packets());
             add(&raw mut (*denied).traffic.bytes, env.bytes());
             store(&raw mut (*denied).last_ns, env.now_ns);
             store(&raw mut (*denied).rule, judgement.rule);
@@ -55,7 +56,7 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
         },
         None => {
             let denied = Denied {
-                traffic: Traffic { packets: 1, bytes: env.bytes() },
+                traffic: Traffic { packets: env.packets(), bytes: env.bytes() },
                 first_ns: env.now_ns,
                 last_ns: env.now_ns,
                 event_ns: env.now_ns,
@@ -74,8 +75,8 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
         }
     };
     let session = Session {
-        to_server: Traffic { packets: 1, bytes: env.bytes() },
-        created_ns: env.now_ns,
+        to_server: Traffic { packets: env.packets(), bytes: env.bytes() },
+        created: time::created(env.now_ns),
         last_seen_tick: env.tick(),
         rule: judgement.rule,
         generation: env.generation,

@@ -1,11 +1,16 @@
 //! What holds for the whole of one packet's judgement, read once.
 
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
-use mseg_ebpf::abi::{
-    config::{MIDSTREAM_GRACE, MIDSTREAM_PICKUP, MODE_OBSERVE},
-    policy::DIRECTION_OUT,
-    stats::{VERDICT_ALLOWED, VERDICT_DENIED, VERDICT_OBSERVED},
-    time,
+use mseg_ebpf::{
+    abi::{
+        config::{MIDSTREAM_GRACE, MIDSTREAM_PICKUP, MODE_OBSERVE},
+        policy::DIRECTION_OUT,
+        session::SessionKey,
+        stats::{VERDICT_ALLOWED, VERDICT_DENIED, VERDICT_OBSERVED},
+        time,
+    },
+    packet::Packet,
+    session::key,
 };
 
 use super::{maps, memory, skb::__sk_buff};
@@ -15,8 +20,10 @@ use super::{maps, memory, skb::__sk_buff};
 pub struct Env {
     /// `CLOCK_MONOTONIC_COARSE`.
     pub(crate) now_ns: u64,
-    /// Bytes with the Ethernet header.
-    length: u32,
+    /// Bytes on the wire with the Ethernet headers.
+    bytes: u32,
+    /// Packets on the wire.
+    packets: u32,
     /// The active generation. It is read before any session is looked up: a session that is judged in this generation
     /// while a newer one becomes active is then judged again by its next packet, never the other way round.
     pub(crate) generation: u32,
@@ -25,7 +32,6 @@ pub struct Env {
     flags: u32,
     /// All host interfaces are zone 0; a workload's is its own.
     pub(crate) zone: u32,
-    reserved: u32,
 }
 
 /// The packet goes from the protected side.
@@ -34,18 +40,23 @@ const OUT: u32 = 1;
 const ENFORCE: u32 = 2;
 /// A TCP packet of no session is judged as if it opened one.
 const PICK_UP: u32 = 4;
+/// The packet was counted at another interface.
+const COUNTED: u32 = 8;
+/// Packets are to be marked when they are counted.
+const MARK: u32 = 16;
 
 impl Env {
     #[inline(always)]
     pub(crate) fn new(skb: *mut __sk_buff, direction: u8, workload: bool) -> Option<Self> {
         let config = maps::CONFIG.get_ptr(0)?;
         // SAFETY: a pointer the kernel returned for this map; user space stores each field atomically.
-        let (generation, mode, midstream, grace_until_ns) = unsafe {
+        let (generation, mode, midstream, grace_until_ns, marks) = unsafe {
             (
                 memory::load(&raw const (*config).generation),
                 memory::load(&raw const (*config).mode),
                 memory::load(&raw const (*config).midstream),
                 memory::load(&raw const (*config).grace_until_ns),
+                memory::load(&raw const (*config).marks),
             )
         };
         // SAFETY: the helper has no preconditions.
@@ -61,16 +72,90 @@ impl Env {
         {
             flags |= PICK_UP;
         }
+        if marks != 0 {
+            flags |= MARK;
+        }
         // SAFETY: `skb` is the program's context.
         let (length, ifindex) = unsafe { ((*skb).len, (*skb).ifindex) };
         let zone = if workload { zone_of(ifindex) } else { 0 };
-        Some(Self { now_ns, length, generation, ifindex, flags, zone, reserved: 0 })
+        Some(Self { now_ns, bytes: length, packets: 1, generation, ifindex, flags, zone })
     }
 
-    /// Bytes with the Ethernet header.
+    /// Whether [`weigh`] has anything to do.
+    #[inline(always)]
+    pub(crate) fn is_simple(&self, skb: *mut __sk_buff) -> bool {
+        // SAFETY: `skb` is the program's context.
+        self.flags & MARK == 0 && unsafe { (*skb).gso_size } == 0
+    }
+
+    /// Counts an skb of segmentation offload as the segments that go over the wire, each with headers of its own, like
+    /// `qdisc_pkt_len_segs_init` in net/core/dev.c.
+    #[inline(always)]
+    fn count_segments(&mut self, skb: *mut __sk_buff, packet: &Packet) {
+        // SAFETY: `skb` is the program's context.
+        let (size, counted) = unsafe { ((*skb).gso_size, (*skb).gso_segs) };
+        if size == 0 {
+            return;
+        }
+        let headers = packet.payload as u32;
+        let segments = if counted != 0 || headers == 0 {
+            counted
+        } else {
+            // A virtual device may leave it out.
+            self.bytes.saturating_sub(headers).div_ceil(size)
+        };
+        if segments > 1 {
+            self.packets = segments;
+            self.bytes += (segments - 1) * headers;
+        }
+    }
+
+    /// Marks the packet, and remembers whether it bore the mark already: then another interface of its zone has counted
+    /// it. Whoever forges a mark must know the salt, and is judged all the same.
+    #[inline(always)]
+    fn mark(&mut self, skb: *mut __sk_buff, key: &SessionKey) {
+        if self.flags & MARK == 0 {
+            return;
+        }
+        let Some(config) = maps::CONFIG.get_ptr(0) else {
+            return;
+        };
+        // SAFETY: a pointer the kernel returned for this map.
+        let salt = unsafe { memory::load(&raw const (*config).salt) };
+        let mark = (key::hash(key, salt) & 0xffff) as u32 | 1;
+        // SAFETY: `skb` is the program's context.
+        unsafe {
+            if (*skb).tc_index == mark {
+                self.flags |= COUNTED;
+                (self.packets, self.bytes) = (0, 0);
+            } else {
+                (*skb).tc_index = mark;
+            }
+        }
+    }
+
+    /// Whether another interface has counted the packet.
+    #[inline(always)]
+    pub(crate) fn is_counted(&self) -> bool {
+        self.flags & COUNTED != 0
+    }
+
+    /// Bytes on the wire with the Ethernet headers; 0 if the packet was counted before.
     #[inline(always)]
     pub(crate) fn bytes(&self) -> u64 {
-        self.length as u64
+        self.bytes as u64
+    }
+
+    /// Packets on the wire; 0 if the packet was counted before.
+    #[inline(always)]
+    pub(crate) fn packets(&self) -> u64 {
+        self.packets as u64
+    }
+
+    /// Whether a packet is right whatever was seen before: the protected side's own, or while the filter is learning.
+    #[inline(always)]
+    pub(crate) fn trusts(&self) -> bool {
+        self.flags & (OUT | PICK_UP) != 0
     }
 
     /// Whether what is denied is dropped.
@@ -103,6 +188,18 @@ impl Env {
             (false, false) => VERDICT_OBSERVED,
         }
     }
+}
+
+/// For how many packets and bytes the skb counts.
+#[unsafe(no_mangle)]
+pub extern "C" fn weigh(skb: *mut __sk_buff, env: *mut Env, packet: *const Packet, key: *const SessionKey) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet), Some(key)) = (unsafe { (env.as_mut(), packet.as_ref(), key.as_ref()) }) else {
+        return 0;
+    };
+    env.count_segments(skb, packet);
+    env.mark(skb, key);
+    1
 }
 
 /// The zone of a workload's interface; one that no interface has if it is not in INTERFACES.

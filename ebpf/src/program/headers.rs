@@ -5,7 +5,10 @@ use core::mem::MaybeUninit;
 use aya_ebpf::helpers::bpf_skb_load_bytes;
 use mseg_ebpf::{
     abi::reason::Reason,
-    packet::{self, Frame, Kind, Packet},
+    packet::{
+        self, Frame, Kind, Packet,
+        transport::{SCALE_UNREAD, window_scale},
+    },
 };
 use zerocopy::FromBytes;
 
@@ -36,6 +39,7 @@ impl Linear {
 
 impl Frame for Linear {
     const PLAIN: bool = true;
+    const LAZY: bool = true;
 
     #[inline(always)]
     fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T> {
@@ -64,6 +68,7 @@ pub(crate) struct Whole(pub(crate) *mut __sk_buff);
 
 impl Frame for Whole {
     const PLAIN: bool = false;
+    const LAZY: bool = true;
 
     #[inline(always)]
     fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T> {
@@ -89,22 +94,42 @@ impl Frame for Whole {
     }
 }
 
-/// Parses the headers. The outcome as a number: a kind, or a reason with [`MALFORMED`].
+/// Parses the headers of a plain packet; 0 if it is malformed, or merely not plain, or not linear.
+#[unsafe(no_mangle)]
+pub extern "C" fn parse_plain(skb: *mut __sk_buff, packet: *mut Packet) -> u32 {
+    // SAFETY: the caller's packet, or null.
+    let Some(packet) = (unsafe { packet.as_mut() }) else {
+        return 0;
+    };
+    packet::parse(&Linear::new(skb), packet).is_ok() as u32
+}
+
+/// Parses the headers of any packet. The outcome as a number: a kind, or a reason with [`MALFORMED`].
 #[unsafe(no_mangle)]
 pub extern "C" fn parse_headers(skb: *mut __sk_buff, packet: *mut Packet) -> u32 {
     // SAFETY: the caller's packet, or null.
     let Some(packet) = (unsafe { packet.as_mut() }) else {
         return MALFORMED | Reason::Unset as u32;
     };
-    if let Ok(kind) = packet::parse(&Linear::new(skb), packet) {
-        return kind as u32;
-    }
-    // Malformed, or merely not plain, or not linear: only a look at all of it tells.
     *packet = Packet::default();
     match packet::parse(&Whole(skb), packet) {
         Ok(kind) => kind as u32,
         Err(reason) => MALFORMED | reason as u32,
     }
+}
+
+/// Reads the window scale option of a SYN, which the parsers leave out.
+#[unsafe(no_mangle)]
+pub extern "C" fn read_scale(skb: *mut __sk_buff, packet: *mut Packet) -> u32 {
+    // SAFETY: the caller's packet, or null.
+    let Some(packet) = (unsafe { packet.as_mut() }) else {
+        return 0;
+    };
+    if packet.tcp_scale == SCALE_UNREAD {
+        let length = packet.payload.wrapping_sub(packet.transport);
+        packet.tcp_scale = window_scale(&Whole(skb), packet.transport as usize, length as usize);
+    }
+    packet.tcp_scale as u32
 }
 
 /// [`parse_headers`]: the rest of the number is a [`Reason`].

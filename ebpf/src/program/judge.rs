@@ -5,17 +5,18 @@ use mseg_ebpf::{
         policy::{BUILTIN_ICMP_ERRORS, BUILTIN_MLD, BUILTIN_ND, DIRECTION_IN, DIRECTION_OUT, PolicyHeader},
         reason::Reason,
         rule,
-        session::{FLAG_CLIENT_IS_LOWER, FLAG_OUT, SessionKey},
+        session::{FLAG_CLIENT_IS_LOWER, FLAG_OUT, Session, SessionKey},
     },
-    packet::{Fragment, Packet, transport::ECHO_REPLY},
+    packet::{Fragment, Packet, protocol, transport::ECHO_REPLY},
     policy::Tuple,
+    session::tcp,
 };
 use zerocopy::transmute;
 
 use super::{
     classify::{self, Decision},
     env::Env,
-    memory, related, sessions,
+    events, memory, related, sessions,
     skb::__sk_buff,
 };
 
@@ -40,6 +41,12 @@ impl Judgement {
     #[inline(always)]
     pub(crate) const fn unruled(reason: Reason) -> Self {
         Self { reason, rule: rule::NONE, allow: false, fresh: false, opener: 0 }
+    }
+
+    /// What an allowed session says.
+    #[inline(always)]
+    pub(crate) const fn session(rule: u32) -> Self {
+        Self { reason: Reason::Session, rule, allow: true, fresh: false, opener: 0 }
     }
 
     #[inline(always)]
@@ -93,30 +100,55 @@ pub extern "C" fn judge_link(env: *const Env, builtin: u32, rule: u32) -> u64 {
 pub(crate) const NO_SESSION: u64 = 0;
 /// What [`judge_session`] returns when the session is of another generation: no judgement has the reason 0.
 pub(crate) const STALE_SESSION: u64 = 1;
+/// What [`judge_session`] returns for a packet that opens a session in the place of this one.
+pub(crate) const REPLACES: u64 = 2;
 
 /// Argument of [`judge_session`]: the session was just judged again.
 pub(crate) const REJUDGED: u32 = 2;
 
-/// Judges a packet by its session. A packed [`Judgement`], [`NO_SESSION`] or [`STALE_SESSION`]. Bit 0 of `call` is set if
-/// the sender is the key's lower endpoint, bit 1 is [`REJUDGED`].
+/// Judges a packet by its session. A packed [`Judgement`], [`NO_SESSION`], [`STALE_SESSION`] or [`REPLACES`]. Bit 0 of
+/// `call` is set if the sender is the key's lower endpoint, bit 1 is [`REJUDGED`].
 #[unsafe(no_mangle)]
-pub extern "C" fn judge_session(env: *const Env, packet: *const Packet, key: *const SessionKey, call: u32) -> u64 {
+pub extern "C" fn judge_session(
+    env: *const Env,
+    packet: *const Packet,
+    key: *const SessionKey,
+    session: *mut Session,
+    call: u32,
+) -> u64 {
     // SAFETY: the caller's, or null.
-    let (Some(env), Some(packet), Some(key)) = (unsafe { (env.as_ref(), packet.as_ref(), key.as_ref()) }) else {
+    let (Some(env), Some(packet), Some(key), false) =
+        (unsafe { (env.as_ref(), packet.as_ref(), key.as_ref(), session.is_null()) })
+    else {
         return Judgement::unruled(Reason::NoPolicy).pack();
     };
-    let key = &memory::on_stack(key);
-    match sessions::find(env, key) {
-        Some(session) if sessions::reopens(session, packet) => {
-            sessions::remove(key, session);
-            NO_SESSION
-        }
-        Some(session) => sessions::go_on(env, packet, key, session, call),
-        None if packet.fragment == Fragment::Later => NO_SESSION,
-        None if packet.echo == ECHO_REPLY => Judgement::unruled(Reason::IcmpUnsolicited).pack(),
-        None if sessions::is_midstream(packet) && !env.picks_up() => Judgement::unruled(Reason::TcpMidstream).pack(),
-        None => NO_SESSION,
+    if sessions::is_expired(env, session) {
+        sessions::expire(env, key, session);
+        return NO_SESSION;
     }
+    if sessions::reopens(session, packet) {
+        return REPLACES;
+    }
+    sessions::go_on(env, packet, key, session, call)
+}
+
+/// Why a packet may not open a session, whatever the policy says.
+#[inline(always)]
+pub(crate) fn refusal(env: &Env, packet: &Packet) -> Option<Reason> {
+    if packet.fragment == Fragment::Later {
+        // What it shares with its first fragment may be reused by another datagram since.
+        return Some(Reason::Fragment);
+    }
+    if packet.echo == ECHO_REPLY {
+        return Some(Reason::IcmpUnsolicited);
+    }
+    if packet.protocol == protocol::TCP && !tcp::opens(packet.tcp_flags) {
+        events::count(|stats| stats.midstream_misses += 1);
+        if !env.picks_up() || !tcp::is_picked_up(packet.tcp_flags) {
+            return Some(Reason::TcpMidstream);
+        }
+    }
+    None
 }
 
 /// ICMP and ICMPv6 other than echo: each packet is judged by itself and makes no session. A packed [`Judgement`].

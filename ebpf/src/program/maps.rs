@@ -15,6 +15,7 @@ use mseg_ebpf::abi::{
     policy::{MAX_RULE_ENTRIES, POLICY_SLOTS, PolicyHeader, RuleEntry, TextChunk},
     rule::{self, RuleHits, RuleName},
     session::{MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
+    source::{MAX_SOURCES, Source, SourceKey},
     stats::{COUNTERS, Counter, EventStats},
 };
 
@@ -38,6 +39,9 @@ pub(crate) static DENIED: LruHashMap<SessionKey, Denied, MAX_DENIED> = LruHashMa
 
 #[btf_map]
 pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, Fragmented, MAX_FRAGMENTED> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static SOURCES: LruHashMap<SourceKey, Source, MAX_SOURCES> = LruHashMap::new();
 
 #[btf_map]
 pub(crate) static POLICY: ArrayOfMaps<Array<PolicyHeader, 1>, { POLICY_SLOTS as usize }> = ArrayOfMaps::new();

@@ -18,19 +18,27 @@ mod memory;
 mod related;
 mod sessions;
 pub(crate) mod skb;
+mod sources;
 
 use mseg_ebpf::{
     abi::{
         policy::{BUILTIN_ARP, BUILTIN_LINK_CONTROL},
         reason::Reason,
         rule,
-        session::SessionKey,
+        session::{Session, SessionKey},
         stats,
     },
-    packet::{Fragment, Packet, transport::ECHO_NONE},
+    packet::{
+        Fragment, Packet,
+        transport::{
+            ECHO_NONE,
+            tcp_flag::{ACK, SYN},
+        },
+    },
     session::key,
 };
 
+use classify::Decision;
 use env::Env;
 use judge::Judgement;
 use skb::__sk_buff;
@@ -44,23 +52,38 @@ const SHOT: i32 = 2;
 #[inline(always)]
 pub(crate) fn run(skb: *mut __sk_buff, direction: u8, workload: bool) -> i32 {
     // An array of one always has its entry; if not, nothing can be decided.
-    let Some(env) = Env::new(skb, direction, workload) else {
+    let Some(mut env) = Env::new(skb, direction, workload) else {
         return SHOT;
     };
     let mut packet = Packet::default();
-    let mut outcome = headers::parse_headers(skb, &raw mut packet);
-    if outcome == headers::IP && packet.fragment == Fragment::Later {
-        match fragments::follow(&env, &raw mut packet) {
-            0 => {}
-            reason => outcome = headers::MALFORMED | reason,
+    let mut key = SessionKey::default();
+    let mut outcome = headers::IP;
+    if headers::parse_plain(skb, &raw mut packet) == 0 {
+        outcome = headers::parse_headers(skb, &raw mut packet);
+        if outcome == headers::IP && packet.fragment == Fragment::Later {
+            match fragments::follow(&env, &raw mut packet) {
+                0 => {}
+                reason => outcome = headers::MALFORMED | reason,
+            }
         }
     }
-    let mut key = SessionKey::default();
     // Of a malformed packet too: its denial is recorded under what could be read.
     let sender_is_lower = make_key(&env, &packet, &raw mut key);
+    if !env.is_simple(skb) {
+        env::weigh(skb, &raw mut env, &packet, &key);
+    }
+    let mut session = None;
+    if outcome == headers::IP {
+        session = maps::SESSIONS.get_ptr_mut(&key);
+        if let Some(session) = session
+            && sessions::pass(&env, &packet, session, sender_is_lower) != 0
+        {
+            return NEXT;
+        }
+    }
     let judgement = match outcome {
         headers::IP if packet.is_icmp() && packet.echo == ECHO_NONE => judge::judge_icmp(skb, &env, &packet),
-        headers::IP => judge_by_session(&env, &packet, &key, sender_is_lower),
+        headers::IP => judge_by_session(skb, &env, &mut packet, &key, session, sender_is_lower),
         headers::ARP => judge::judge_link(&env, BUILTIN_ARP, rule::ARP),
         headers::LINK_CONTROL => judge::judge_link(&env, BUILTIN_LINK_CONTROL, rule::LINK_CONTROL),
         outcome if outcome & headers::MALFORMED != 0 => Judgement::unruled(memory::reason(outcome as u8)).pack(),
@@ -88,6 +111,10 @@ pub extern "C" fn settle(
     if packet.fragment == Fragment::First && verdict != stats::VERDICT_DENIED {
         fragments::lead(env, packet);
     }
+    // What another interface has counted is counted again only if it ends here.
+    if env.is_counted() && verdict != stats::VERDICT_DENIED {
+        return verdict;
+    }
     if !outcome.allow {
         denied::record(env, key, judgement, sender_is_lower);
     }
@@ -95,22 +122,47 @@ pub extern "C" fn settle(
     verdict
 }
 
-/// Judges a packet of a protocol that has sessions. A packed [`Judgement`].
+/// Judges a packet of a protocol that has sessions; `session` is what SESSIONS has of its key. A packed [`Judgement`].
 #[inline(always)]
-fn judge_by_session(env: &Env, packet: &Packet, key: &SessionKey, sender_is_lower: u32) -> u64 {
-    let mut judgement = judge::judge_session(env, packet, key, sender_is_lower);
-    if judgement == judge::STALE_SESSION {
-        sessions::rejudge(env, key);
-        judgement = judge::judge_session(env, packet, key, sender_is_lower | judge::REJUDGED);
-    }
-    if judgement == judge::NO_SESSION {
-        // It cannot open one: what it shares with its first fragment may be reused by another datagram since.
-        if packet.fragment == Fragment::Later {
-            return Judgement::unruled(Reason::Fragment).pack();
+fn judge_by_session(
+    skb: *mut __sk_buff,
+    env: &Env,
+    packet: &mut Packet,
+    key: &SessionKey,
+    session: Option<*mut Session>,
+    sender_is_lower: u32,
+) -> u64 {
+    let session = match session {
+        Some(session) => Some(session),
+        None => maps::HALF_OPEN.get_ptr_mut(key),
+    };
+    let mut judgement = judge::NO_SESSION;
+    if let Some(session) = session {
+        if packet.tcp_flags & (SYN | ACK) == SYN | ACK {
+            headers::read_scale(skb, &raw mut *packet);
         }
-        judgement = sessions::open(env, packet, key, sender_is_lower, judge::decide(env, packet));
+        judgement = judge::judge_session(env, packet, key, session, sender_is_lower);
+        if judgement == judge::STALE_SESSION {
+            sessions::rejudge(env, key, session);
+            judgement = judge::judge_session(env, packet, key, session, sender_is_lower | judge::REJUDGED);
+        }
     }
-    judgement
+    if judgement > judge::REPLACES {
+        return judgement;
+    }
+    let mut call = sender_is_lower;
+    if judgement == judge::REPLACES {
+        call |= sessions::REPLACES;
+    }
+    if let Some(reason) = judge::refusal(env, packet) {
+        return Judgement::unruled(reason).pack();
+    }
+    let decision = judge::decide(env, packet);
+    if Decision::allows(decision) || !env.enforces() {
+        headers::read_scale(skb, &raw mut *packet);
+        call |= sources::admit(env, key, sender_is_lower);
+    }
+    sessions::open(env, packet, key, call, decision)
 }
 
 /// Writes the packet's key; 1 if its sender is the lower endpoint, else 0.

@@ -23,7 +23,7 @@ pub extern "C" fn belongs(skb: *mut __sk_buff, env: *const Env, packet: *const P
     }
     let (key, _) = key::of(&inner, env.zone as u16);
     match sessions::find(env, &key) {
-        // SAFETY: as in `sessions::find`. A session of an older generation counts as it was judged then: its next own
+        // SAFETY: as in `sessions::is_expired`. A session of an older generation counts as it was judged then: its next own
         // packet is judged anew, and an error about it opens nothing.
         Some(session) => unsafe { ((*session).flags & FLAG_DENIED == 0) as u32 },
         None => 0,

@@ -9,42 +9,121 @@ use mseg_ebpf::{
         policy::{DIRECTION_IN, DIRECTION_OUT, timeout},
         reason::Reason,
         session::{
-            FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LOG, FLAG_OUT, FLAG_PICKED_UP, Session, SessionKey,
-            SessionState, Traffic,
+            FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_LOG, FLAG_OUT, FLAG_PICKED_UP,
+            FLAG_SAMPLED, Sequence, Session, SessionKey, SessionState, Traffic,
         },
+        stats::VERDICT_ALLOWED,
         time,
     },
-    packet::{Packet, protocol, transport::icmp_type},
+    packet::{
+        Fragment, Packet, protocol,
+        transport::{icmp_type, tcp_flag::FIN},
+    },
     policy::Tuple,
     session::{
-        progress::{self, from_client},
+        progress::{self, ANSWERED, LIBERAL, OUTSIDE, from_client},
         tcp,
+        window::{self, Side},
     },
 };
 
 use super::{
+    account,
     classify::{self, Decision, classify},
     env::Env,
     events,
     judge::{self, Judgement},
     maps,
     memory::{add, load, on_stack, store},
+    sources,
 };
+
+/// The entry of a key, expired or not.
+#[inline(always)]
+pub(crate) fn look_up(key: &SessionKey) -> Option<*mut Session> {
+    match maps::SESSIONS.get_ptr_mut(key) {
+        Some(session) => Some(session),
+        None => maps::HALF_OPEN.get_ptr_mut(key),
+    }
+}
 
 /// The session of a key, if there is one that has not expired.
 #[inline(always)]
 pub(crate) fn find(env: &Env, key: &SessionKey) -> Option<*mut Session> {
-    let found = match maps::SESSIONS.get_ptr_mut(key) {
-        Some(session) => session,
-        None => maps::HALF_OPEN.get_ptr_mut(key)?,
+    let found = look_up(key)?;
+    if is_expired(env, found) { None } else { Some(found) }
+}
+
+/// Whether a session has idled for too long. A live entry: should it be evicted meanwhile, its memory stays the map's
+/// (hashtab.c preallocates).
+#[inline(always)]
+pub(crate) fn is_expired(env: &Env, session: *mut Session) -> bool {
+    // SAFETY: a live entry.
+    let (last, timeout) = unsafe { ((*session).last_seen_tick, (*session).timeout_ticks) };
+    time::ticks_since(env.tick(), last) > timeout
+}
+
+/// The hot path: counts a packet whose session lets it pass and only changes its counters and numbers. 1; or 0 if it
+/// takes more to judge it, and nothing was changed.
+#[unsafe(no_mangle)]
+pub extern "C" fn pass(env: *const Env, packet: *const Packet, session: *mut Session, sender_is_lower: u32) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet), false) = (unsafe { (env.as_ref(), packet.as_ref(), session.is_null()) }) else {
+        return 0;
     };
-    // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's (hashtab.c preallocates).
-    let session = unsafe { &*found };
-    if time::ticks_since(env.tick(), session.last_seen_tick) > session.timeout_ticks {
-        expire(env, key, found);
-        return None;
+    // SAFETY: as in `is_expired`.
+    let before = unsafe { &*session };
+    if before.generation != env.generation
+        || before.flags & (FLAG_DENIED | FLAG_LIBERAL) != 0
+        || !progress::is_steady(before, packet)
+        || is_expired(env, session)
+    {
+        return 0;
     }
-    Some(found)
+    let from_client = from_client(before, sender_is_lower != 0);
+    if packet.protocol == protocol::TCP {
+        let (sender, receiver) = (Side::of(before, from_client), Side::of(before, !from_client));
+        if !window::fits(sender, receiver, packet) {
+            return 0;
+        }
+        write_side(session, from_client, window::sent(sender, packet));
+    }
+    tally(env, session, from_client);
+    account::count(env, VERDICT_ALLOWED, Judgement::session(before.rule));
+    1
+}
+
+/// Counts a packet in its session.
+#[inline(always)]
+fn tally(env: &Env, session: *mut Session, from_client: bool) {
+    let now = env.tick();
+    // SAFETY: as in `is_expired`; the counters are added to atomically, since both directions may run at once.
+    unsafe {
+        let traffic = if from_client { &raw mut (*session).to_server } else { &raw mut (*session).to_client };
+        add(&raw mut (*traffic).packets, env.packets());
+        add(&raw mut (*traffic).bytes, env.bytes());
+        // Writing only what changes keeps the line clean for other CPUs.
+        if (*session).last_seen_tick != now {
+            store(&raw mut (*session).last_seen_tick, now);
+        }
+    }
+}
+
+/// Writes what a side has sent. Packets of one side hardly ever run on two CPUs at once; if they do, the later number may
+/// be lost until the side's next packet.
+#[inline(always)]
+fn write_side(session: *mut Session, client: bool, side: Side) {
+    // SAFETY: as in `is_expired`.
+    unsafe {
+        let (sent, window) = if client {
+            (&raw mut (*session).client, &raw mut (*session).client_window)
+        } else {
+            (&raw mut (*session).server, &raw mut (*session).server_window)
+        };
+        store(&raw mut (*sent).end, side.sent.end);
+        store(&raw mut (*sent).ack, side.sent.ack);
+        store(window, side.window);
+    }
 }
 
 /// Removes an expired session, which is as good as absent.
@@ -55,7 +134,7 @@ pub extern "C" fn expire(env: *const Env, key: *const SessionKey, session: *mut 
         return 0;
     };
     let key = &on_stack(key);
-    // SAFETY: as in `find`.
+    // SAFETY: as in `is_expired`.
     let (state, flags) = unsafe { ((*session).state, (*session).flags) };
     if !matches!(state, SessionState::Closed) {
         let verdict = env.verdict(flags & FLAG_DENIED == 0);
@@ -69,16 +148,22 @@ pub extern "C" fn expire(env: *const Env, key: *const SessionKey, session: *mut 
 /// Removes a session from its table.
 #[inline(always)]
 pub(crate) fn remove(key: &SessionKey, session: *mut Session) {
-    // SAFETY: as in `find`.
+    // SAFETY: as in `is_expired`.
     let half_open = unsafe { (*session).flags } & FLAG_HALF_OPEN != 0;
     // Another CPU may have removed it already, which is as well.
-    let _ = if half_open { maps::HALF_OPEN.remove(key) } else { maps::SESSIONS.remove(key) };
+    if half_open {
+        if maps::HALF_OPEN.remove(key).is_ok() {
+            events::count(|stats| stats.half_open_removed += 1);
+        }
+    } else if maps::SESSIONS.remove(key).is_ok() {
+        events::count(|stats| stats.sessions_removed += 1);
+    }
 }
 
 /// Whether the packet opens a new session in the place of this one.
 #[inline(always)]
 pub(crate) fn reopens(session: *mut Session, packet: &Packet) -> bool {
-    // SAFETY: as in `find`.
+    // SAFETY: as in `is_expired`.
     progress::reopens(unsafe { &*session }, packet)
 }
 
@@ -86,48 +171,67 @@ pub(crate) fn reopens(session: *mut Session, packet: &Packet) -> bool {
 #[inline(always)]
 pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, call: u32) -> u64 {
     let fresh = call & judge::REJUDGED != 0;
-    // SAFETY: as in `find`.
+    // SAFETY: as in `is_expired`.
     if unsafe { load(&raw const (*session).generation) } != env.generation {
         // Judged again, and still not of this generation: its maps are damaged.
         return if fresh { Judgement::unruled(Reason::NoPolicy).pack() } else { judge::STALE_SESSION };
     }
-    // SAFETY: as in `find`.
+    // SAFETY: as in `is_expired`.
     let (rule, flags) = unsafe { (load(&raw const (*session).rule), load(&raw const (*session).flags)) };
-    let allow = flags & FLAG_DENIED == 0;
+    let mut allow = flags & FLAG_DENIED == 0;
+    let mut reason = if allow { Reason::Session } else { Decision { rule, allow, log: false }.reason() };
     // A denied session is kept as it is: should the policy change back before it expires, it goes on.
     if allow || !env.enforces() {
-        // SAFETY: as in `find`.
-        advance(env, packet, key, session, from_client(unsafe { &*session }, call & 1 != 0));
+        // SAFETY: as in `is_expired`.
+        let from_client = from_client(unsafe { &*session }, call & 1 != 0);
+        if !advance(env, packet, key, session, from_client) {
+            (allow, reason) = (false, Reason::TcpWindow);
+        }
     }
-    let reason = if allow { Reason::Session } else { Decision { rule, allow, log: false }.reason() };
     let opener = judge::HAS_SESSION | flags & (FLAG_CLIENT_IS_LOWER | FLAG_OUT);
     Judgement { rule, reason, allow, fresh, opener }.pack()
 }
 
-/// Counts a packet in its session and takes the session to its next state.
+/// Counts a packet in its session and takes the session to its next state; false, and nothing else, if the session
+/// does not expect the packet.
 #[inline(always)]
-fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, from_client: bool) {
-    // SAFETY: as in `find`.
+fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, from_client: bool) -> bool {
+    // SAFETY: as in `is_expired`.
+    let (before, flags) = unsafe { (progress::states(&*session), (*session).flags) };
+    let step = step(env, packet, session, from_client as u32);
+    if step & OUTSIDE != 0 {
+        return false;
+    }
+    tally(env, session, from_client);
+    if step & progress::STATES != before {
+        change_state(env, key, session, step);
+    }
+    if flags & FLAG_HALF_OPEN != 0 && step & ANSWERED != 0 {
+        promote(env, key, session);
+    }
+    true
+}
+
+/// What a packet does to its session ([`progress::Step::pack`]); writes all of it but the states.
+#[unsafe(no_mangle)]
+pub extern "C" fn step(env: *const Env, packet: *const Packet, session: *mut Session, from_client: u32) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet), false) = (unsafe { (env.as_ref(), packet.as_ref(), session.is_null()) }) else {
+        return OUTSIDE;
+    };
+    let from_client = from_client != 0;
+    // SAFETY: as in `is_expired`.
     let before = unsafe { &*session };
-    let now = env.tick();
-    // SAFETY: as in `find`; the counters are added to atomically, since both directions may run at once.
-    unsafe {
-        let traffic = if from_client { &raw mut (*session).to_server } else { &raw mut (*session).to_client };
-        add(&raw mut (*traffic).packets, 1);
-        add(&raw mut (*traffic).bytes, env.bytes());
-        // Writing only what changes keeps the line clean for other CPUs.
-        if before.last_seen_tick != now {
-            store(&raw mut (*session).last_seen_tick, now);
+    let step = progress::step(before, packet, from_client, env.trusts(), time::created(env.now_ns));
+    if packet.protocol == protocol::TCP && step.found & OUTSIDE == 0 {
+        if step.found & LIBERAL != 0 {
+            // SAFETY: as in `is_expired`.
+            unsafe { store(&raw mut (*session).flags, before.flags | FLAG_LIBERAL) };
         }
+        write_side(session, from_client, step.sender);
+        write_side(session, !from_client, step.receiver);
     }
-    let half_open = before.flags & FLAG_HALF_OPEN != 0;
-    let step = progress::step(before, packet, from_client);
-    if step.state != before.state as u8 || step.tcp_state != before.tcp_state as u8 || step.fins != before.fins {
-        change_state(env, key, session, step.pack());
-    }
-    if half_open && !from_client {
-        promote(key, session);
-    }
+    step.pack()
 }
 
 /// Writes a new state, its timeout, and reports a close.
@@ -137,20 +241,20 @@ pub extern "C" fn change_state(env: *const Env, key: *const SessionKey, session:
     let (Some(env), Some(key), false) = (unsafe { (env.as_ref(), key.as_ref(), session.is_null()) }) else {
         return 0;
     };
-    let step = progress::Step::unpack(step);
-    // SAFETY: as in `find`.
+    let (state, tcp_state, fins) = progress::Step::unpack(step);
+    // SAFETY: as in `is_expired`.
     let before = unsafe { (*session).state } as u8;
-    // SAFETY: as in `find`; the numbers are those of the enums.
+    // SAFETY: as in `is_expired`; the numbers are those of the enums.
     unsafe {
-        store((&raw mut (*session).state).cast(), step.state);
-        store((&raw mut (*session).tcp_state).cast(), step.tcp_state);
-        store(&raw mut (*session).fins, step.fins);
+        store((&raw mut (*session).state).cast(), state);
+        store((&raw mut (*session).tcp_state).cast(), tcp_state);
+        store(&raw mut (*session).fins, fins);
     }
-    let index = progress::timeout(key.protocol, step.state, step.tcp_state);
+    let index = progress::timeout(key.protocol, state, tcp_state);
     set_timeout(env.generation, session, index);
-    if step.state == SessionState::Closed as u8 && before != SessionState::Closed as u8 {
+    if state == SessionState::Closed as u8 && before != SessionState::Closed as u8 {
         events::count(|stats| stats.sessions_closed += 1);
-        // SAFETY: as in `find`.
+        // SAFETY: as in `is_expired`.
         let verdict = env.verdict(unsafe { (*session).flags } & FLAG_DENIED == 0);
         events::emit(env, events::CLOSED, key, session, events::pack(Reason::Session, verdict, 0));
     }
@@ -161,7 +265,7 @@ pub extern "C" fn change_state(env: *const Env, key: *const SessionKey, session:
 #[inline(always)]
 fn set_timeout(generation: u32, session: *mut Session, index: usize) {
     if let Some(ticks) = timeout_ticks(generation, index) {
-        // SAFETY: as in `find`.
+        // SAFETY: as in `is_expired`.
         unsafe { store(&raw mut (*session).timeout_ticks, ticks) };
     }
 }
@@ -177,43 +281,49 @@ fn timeout_ticks(generation: u32, index: usize) -> Option<u32> {
 
 /// Moves a session to SESSIONS, where unanswered packets cannot push it out.
 #[unsafe(no_mangle)]
-pub extern "C" fn promote(key: *const SessionKey, session: *mut Session) -> u32 {
+pub extern "C" fn promote(env: *const Env, key: *const SessionKey, session: *mut Session) -> u32 {
     // SAFETY: the caller's, or null.
-    let (Some(key), false) = (unsafe { (key.as_ref(), session.is_null()) }) else {
+    let (Some(env), Some(key), false) = (unsafe { (env.as_ref(), key.as_ref(), session.is_null()) }) else {
         return 0;
     };
     let key = &on_stack(key);
-    // SAFETY: as in `find`.
-    let mut entry = on_stack(unsafe { &*session });
-    entry.flags &= !FLAG_HALF_OPEN;
+    // SAFETY: as in `is_expired`.
+    let flags = unsafe { (*session).flags };
+    if flags & FLAG_SAMPLED != 0 {
+        sources::release(env, key, flags as u32);
+    }
+    // SAFETY: as in `is_expired`. Changed there and then copied: a copy on the stack would be changed by a misaligned
+    // store.
+    let entry = unsafe {
+        store(&raw mut (*session).flags, flags & !(FLAG_HALF_OPEN | FLAG_SAMPLED));
+        on_stack(&*session)
+    };
     // Inserted before it is removed, so that it is never absent. Two replies at once both insert equal entries.
     if maps::SESSIONS.insert(key, &entry, BPF_NOEXIST as u64).is_ok() {
         events::count(|stats| stats.sessions_promoted += 1);
     }
-    let _ = maps::HALF_OPEN.remove(key);
+    if maps::HALF_OPEN.remove(key).is_ok() {
+        events::count(|stats| stats.half_open_removed += 1);
+    }
     1
 }
 
-/// Judges a session by the active generation, from its client's point of view, whoever sent this packet. 0 if it is gone
-/// or the generation's maps are damaged.
+/// Judges a session by the active generation, from its client's point of view, whoever sent this packet. 0 if the
+/// generation's maps are damaged.
 #[unsafe(no_mangle)]
-pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey) -> u32 {
+pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut Session) -> u32 {
     // SAFETY: the caller's, or null.
-    let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
+    let (Some(env), Some(key), false) = (unsafe { (env.as_ref(), key.as_ref(), session.is_null()) }) else {
         return 0;
     };
-    let key = &on_stack(key);
-    let Some(session) = find(env, key) else {
-        return 0;
-    };
-    // SAFETY: as in `find`.
+    // SAFETY: as in `is_expired`.
     let (rule, flags, state, tcp_state) =
         unsafe { ((*session).rule, (*session).flags, (*session).state as u8, (*session).tcp_state as u8) };
     let Some(decision) = Decision::unpack(decide_session(env, key, session)) else {
         return 0;
     };
     let new_flags = flags & !(FLAG_DENIED | FLAG_LOG) | decision_flags(decision);
-    // SAFETY: as in `find`. Two CPUs at once write the same. The generation is last: who sees it sees the rest.
+    // SAFETY: as in `is_expired`. Two CPUs at once write the same. The generation is last: who sees it sees the rest.
     unsafe {
         store(&raw mut (*session).rule, decision.rule);
         store(&raw mut (*session).flags, new_flags);
@@ -280,11 +390,10 @@ fn tuple(key: &SessionKey, session: &Session) -> Tuple {
     }
 }
 
-/// Whether a packet opens nothing: TCP without a plain SYN.
-#[inline(always)]
-pub(crate) fn is_midstream(packet: &Packet) -> bool {
-    packet.protocol == protocol::TCP && !tcp::opens(packet.tcp_flags)
-}
+/// Argument of [`open`]: the sender is the key's lower endpoint.
+pub(crate) const SENDER_IS_LOWER: u32 = 1;
+/// Argument of [`open`]: a session that the packet may replace is there. Also what [`sources::admit`] says of the source.
+pub(crate) const REPLACES: u32 = 2;
 
 /// Opens a session, unless `decision` (packed) drops its packet. A packed [`Judgement`].
 #[unsafe(no_mangle)]
@@ -292,7 +401,7 @@ pub extern "C" fn open(
     env: *const Env,
     packet: *const Packet,
     key: *const SessionKey,
-    sender_is_lower: u32,
+    call: u32,
     decision: u64,
 ) -> u64 {
     // SAFETY: the caller's, or null.
@@ -302,11 +411,11 @@ pub extern "C" fn open(
     let Some(decision) = Decision::unpack(decision) else {
         return Judgement::unruled(Reason::NoPolicy).pack();
     };
-    open_session(env, packet, &on_stack(key), sender_is_lower != 0, decision).pack()
+    open_session(env, packet, &on_stack(key), call, decision).pack()
 }
 
 #[inline(always)]
-fn open_session(env: &Env, packet: &Packet, key: &SessionKey, sender_is_lower: bool, decision: Decision) -> Judgement {
+fn open_session(env: &Env, packet: &Packet, key: &SessionKey, call: u32, decision: Decision) -> Judgement {
     let judgement = Judgement::of(decision);
     if !decision.allow && env.enforces() {
         return judgement;
@@ -318,40 +427,61 @@ fn open_session(env: &Env, packet: &Packet, key: &SessionKey, sender_is_lower: b
         return Judgement::unruled(Reason::NoPolicy);
     };
     let mut flags = FLAG_HALF_OPEN | decision_flags(decision);
-    if is_midstream(packet) {
-        flags |= FLAG_PICKED_UP;
-    }
-    if sender_is_lower {
+    if call & SENDER_IS_LOWER != 0 {
         flags |= FLAG_CLIENT_IS_LOWER;
+    }
+    if call & sources::REFUSED != 0 {
+        return Judgement { rule: decision.rule, ..Judgement::unruled(Reason::SourceLimit) };
+    }
+    flags |= call as u8 & FLAG_SAMPLED;
+    let mut client = Side::default();
+    let mut fins = 0;
+    if packet.protocol == protocol::TCP {
+        if !tcp::opens(packet.tcp_flags) {
+            flags |= FLAG_PICKED_UP;
+            fins = packet.tcp_flags & FIN;
+        }
+        if packet.fragment == Fragment::Whole {
+            client = window::learnt(client, packet);
+        } else {
+            flags |= FLAG_LIBERAL;
+        }
     }
     if env.is_out() {
         flags |= FLAG_OUT;
     }
     let session = Session {
-        to_server: Traffic { packets: 1, bytes: env.bytes() },
+        to_server: Traffic { packets: env.packets(), bytes: env.bytes() },
         to_client: Traffic::default(),
-        created_ns: env.now_ns,
         last_seen_tick: env.tick(),
         timeout_ticks,
         rule: decision.rule,
         generation: env.generation,
         ifindex: env.ifindex,
+        created: time::created(env.now_ns),
         state,
         tcp_state,
         flags,
-        fins: 0,
+        fins,
+        client: client.sent,
+        server: Sequence::default(),
+        client_window: client.window,
+        server_window: 0,
     };
+    if call & REPLACES != 0 {
+        // Only now that the new one may be: a packet that the policy denies closes nothing.
+        if let Some(old) = look_up(key) {
+            remove(key, old);
+        }
+    }
     if maps::HALF_OPEN.insert(key, &session, BPF_NOEXIST as u64).is_err() {
         // Another CPU opened it just now, or the table has no room.
         return match maps::HALF_OPEN.get_ptr_mut(key) {
-            // SAFETY: as in `find`.
-            Some(other) => unsafe {
-                let sender_is_client = from_client(&*other, sender_is_lower);
-                let traffic = if sender_is_client { &raw mut (*other).to_server } else { &raw mut (*other).to_client };
-                add(&raw mut (*traffic).packets, 1);
-                add(&raw mut (*traffic).bytes, env.bytes());
+            Some(other) => {
+                // SAFETY: as in `is_expired`.
+                tally(env, other, from_client(unsafe { &*other }, call & SENDER_IS_LOWER != 0));
                 judgement
-            },
+            }
             None => Judgement::unruled(Reason::TableFull),
         };
     }

@@ -12,7 +12,10 @@ pub struct __sk_buff {
     before_ifindex: [u32; 9],
     /// The interface of the hook.
     pub(crate) ifindex: u32,
-    before_data: [u32; 8],
+    /// A number of 16 bits that stays with the packet from hook to hook, through bridges and veth pairs; nothing in the
+    /// kernel uses it any more (its classifier and its qdisc were removed in 6.3).
+    pub(crate) tc_index: u32,
+    before_data: [u32; 7],
     /// Where the linear part begins: a pointer once the verifier has rewritten the load.
     pub(crate) data: u32,
     /// Where it ends.
@@ -26,6 +29,7 @@ pub struct __sk_buff {
 }
 
 const _: () = assert!(core::mem::offset_of!(__sk_buff, ifindex) == 40);
+const _: () = assert!(core::mem::offset_of!(__sk_buff, tc_index) == 44);
 const _: () = assert!(core::mem::offset_of!(__sk_buff, data) == 76);
 const _: () = assert!(core::mem::offset_of!(__sk_buff, data_end) == 80);
 const _: () = assert!(core::mem::offset_of!(__sk_buff, gso_segs) == 164);

@@ -58,6 +58,20 @@ pub fn write(packet: &Packet, zone: u16, key: &mut SessionKey) -> bool {
     sender_is_lower
 }
 
+/// A hash of the key that nobody can foretell who does not know the salt.
+#[inline(always)]
+pub fn hash(key: &SessionKey, salt: u32) -> u64 {
+    let words: &[u64; 5] = zerocopy::transmute_ref!(key);
+    let mut hash = salt as u64;
+    // Multiplication carries upwards only, hence the turn.
+    hash = (hash ^ words[0]).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    hash = (hash ^ words[1]).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    hash = (hash ^ words[2]).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    hash = (hash ^ words[3]).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    hash = (hash ^ words[4]).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    hash ^ hash >> 32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,16 @@
 //! A session's first state and its next one, for every protocol.
 
-use super::tcp;
+use super::{tcp, window::Side};
 use crate::{
     abi::{
         policy::timeout,
-        session::{FLAG_CLIENT_IS_LOWER, Session, SessionState, TcpState},
+        session::{FLAG_CLIENT_IS_LOWER, FLAG_LIBERAL, Session, SessionState, TcpState},
+        time,
     },
-    packet::{Packet, protocol},
+    packet::{
+        Packet, protocol,
+        transport::tcp_flag::{ACK, FIN, RST, SYN},
+    },
 };
 
 /// State and sub-state of a session that `packet` opens.
@@ -15,6 +19,7 @@ pub const fn first(packet: &Packet) -> (SessionState, TcpState) {
     match packet.protocol {
         protocol::TCP if tcp::opens(packet.tcp_flags) => (SessionState::New, TcpState::SynSent),
         // Picked up in mid-stream: New until the other side is heard.
+        protocol::TCP if packet.tcp_flags & FIN != 0 => (SessionState::New, TcpState::FinWait),
         protocol::TCP => (SessionState::New, TcpState::Established),
         _ => (SessionState::New, TcpState::None),
     }
@@ -29,41 +34,94 @@ pub struct Step {
     pub tcp_state: u8,
     /// FINs seen from now on.
     pub fins: u8,
+    /// What was found besides: [`OUTSIDE`], [`LIBERAL`], [`ANSWERED`].
+    pub found: u32,
+    /// Who sent the packet, from now on.
+    pub sender: Side,
+    /// Who received it, from now on.
+    pub receiver: Side,
 }
 
+/// A TCP packet that its sender may not send now. It changes nothing.
+pub const OUTSIDE: u32 = 1 << 24;
+/// A TCP segment in fragments: from now on no window is checked.
+pub const LIBERAL: u32 = 1 << 25;
+/// The client has shown that it hears the server, which a made-up sender cannot: the session need not be half-open any
+/// more.
+pub const ANSWERED: u32 = 1 << 26;
+
+/// The bits of [`Step::pack`] that hold the states.
+pub const STATES: u32 = 0xff_ffff;
+
 impl Step {
-    /// In one number, to be passed to a BPF function.
+    /// All but the sides in one number, to be passed to a BPF function.
     #[inline(always)]
     pub const fn pack(self) -> u32 {
-        self.state as u32 | (self.tcp_state as u32) << 8 | (self.fins as u32) << 16
+        self.state as u32 | (self.tcp_state as u32) << 8 | (self.fins as u32) << 16 | self.found
     }
 
-    /// From [`Self::pack`].
+    /// State, sub-state and FINs from [`Self::pack`].
     #[inline(always)]
-    pub const fn unpack(packed: u32) -> Self {
-        Self { state: packed as u8, tcp_state: (packed >> 8) as u8, fins: (packed >> 16) as u8 }
+    pub const fn unpack(packed: u32) -> (u8, u8, u8) {
+        (packed as u8, (packed >> 8) as u8, (packed >> 16) as u8)
     }
+
+    /// A step that changes nothing.
+    #[inline(always)]
+    const fn none(session: &Session, from_client: bool) -> Self {
+        Self {
+            state: session.state as u8,
+            tcp_state: session.tcp_state as u8,
+            fins: session.fins,
+            found: 0,
+            sender: Side::of(session, from_client),
+            receiver: Side::of(session, !from_client),
+        }
+    }
+}
+
+/// The states of a session as [`Step::pack`] has them.
+#[inline(always)]
+pub const fn states(session: &Session) -> u32 {
+    session.state as u32 | (session.tcp_state as u32) << 8 | (session.fins as u32) << 16
 }
 
 /// The session's next state. A packet of the server makes any session ESTABLISHED that is not TCP.
+///
+/// `trusted`: the packet is right whatever was seen before it, since the protected side itself sends it, or since the
+/// filter has not seen everything yet. `now`: as [`Session::created`].
 #[inline(always)]
-pub const fn step(session: &Session, packet: &Packet, from_client: bool) -> Step {
-    let state = session.state as u8;
-    if packet.protocol != protocol::TCP {
-        let state = if from_client { state } else { SessionState::Established as u8 };
-        return Step { state, tcp_state: TcpState::None as u8, fins: 0 };
+pub const fn step(session: &Session, packet: &Packet, from_client: bool, trusted: bool, now: u32) -> Step {
+    // What nf_conntrack_proto_udp.c calls a stream.
+    const TWO_SECONDS: u32 = time::created(2_000_000_000);
+    let before = Step::none(session, from_client);
+    if packet.protocol == protocol::TCP {
+        let mut after = tcp::step(before, session.flags & FLAG_LIBERAL != 0, packet, from_client, trusted);
+        // By the last packet of the handshake.
+        if after.state == SessionState::Established as u8 || after.state == SessionState::Closing as u8 {
+            after.found |= ANSWERED;
+        }
+        return after;
     }
-    let before = session.tcp_state as u8;
-    // A later fragment: no header, no change.
-    if packet.tcp_flags == 0 {
-        return Step { state, tcp_state: before, fins: session.fins };
+    // By a packet after the first reply, or by going on for long.
+    let heard = matches!(session.state, SessionState::Established);
+    let answered = heard && (from_client || now.wrapping_sub(session.created) > TWO_SECONDS);
+    let state = if from_client { before.state } else { SessionState::Established as u8 };
+    Step { state, found: if answered { ANSWERED } else { 0 }, ..before }
+}
+
+/// Whether the packet changes nothing in its session but the counters and, of TCP, the numbers of its sender: the hot
+/// path. A TCP packet must still fit its windows.
+#[inline(always)]
+pub const fn is_steady(session: &Session, packet: &Packet) -> bool {
+    if packet.protocol == protocol::TCP {
+        return packet.tcp_flags & (SYN | FIN | RST | ACK) == ACK
+            && matches!(session.tcp_state, TcpState::Established)
+            && matches!(session.state, SessionState::Established)
+            && session.client_window != 0
+            && session.server_window != 0;
     }
-    let (tcp_state, fins) = tcp::advance(before, session.fins, packet.tcp_flags, from_client);
-    // Picked up in mid-stream, and still only one side heard.
-    if from_client && state == SessionState::New as u8 && before == tcp_state {
-        return Step { state, tcp_state, fins };
-    }
-    Step { state: tcp::session_state(tcp_state), tcp_state, fins }
+    matches!(session.state, SessionState::Established)
 }
 
 /// Which timeout rules a session in this state: an index of [`timeout`], from a [`SessionState`] and a [`TcpState`] as
@@ -103,9 +161,11 @@ pub const fn from_client(session: &Session, sender_is_lower: bool) -> bool {
     (session.flags & FLAG_CLIENT_IS_LOWER) ^ sender_is_lower as u8 == 0
 }
 
-/// Whether `packet` opens a new session in the place of this one: a SYN after the close (RFC 9293 section 3.6.1, RFC
-/// 6191).
+/// Whether `packet` may open a new session in the place of this one: a SYN once a side has closed (RFC 9293 section
+/// 3.6.1, RFC 6191). That a reset or a FIN may have been a guess does no harm: what goes on passes the new session too.
 #[inline(always)]
 pub const fn reopens(session: &Session, packet: &Packet) -> bool {
-    packet.protocol == protocol::TCP && tcp::opens(packet.tcp_flags) && matches!(session.state, SessionState::Closed)
+    packet.protocol == protocol::TCP
+        && tcp::opens(packet.tcp_flags)
+        && matches!(session.state, SessionState::Closing | SessionState::Closed)
 }

@@ -1,8 +1,18 @@
 //! The TCP sub-states, in the spirit of RFC 9293 section 3.3.2 as seen from the middle (nf_conntrack_proto_tcp.c).
 
+use super::{
+    progress::{LIBERAL, OUTSIDE, Step},
+    window,
+};
 use crate::{
     abi::session::{SessionState, TcpState},
-    packet::transport::tcp_flag::{ACK, FIN, RST, SYN},
+    packet::{
+        Fragment, Packet,
+        transport::{
+            SCALE, SCALE_UNREAD,
+            tcp_flag::{ACK, FIN, RST, SYN},
+        },
+    },
 };
 
 /// Bit of [`crate::abi::session::Session::fins`]: the client's FIN was seen.
@@ -14,6 +24,13 @@ pub const FIN_SERVER: u8 = 2;
 #[inline(always)]
 pub const fn opens(flags: u8) -> bool {
     flags & (SYN | ACK) == SYN
+}
+
+/// Whether a packet of no session may be of a connection that was there before the filter: a reset or a SYN+ACK may not,
+/// they are answers to what would have been seen.
+#[inline(always)]
+pub const fn is_picked_up(flags: u8) -> bool {
+    flags & (SYN | RST | ACK) == ACK
 }
 
 /// What a packet means to the machine, in the order of the rows of [`NEXT`].
@@ -56,14 +73,145 @@ const NEXT: [[u64; 2]; 6] = {
         [row([NO, SS, FW, FW, FW, FW, FW, TW, CL]), row([NO, SS, FW, FW, FW, FW, FW, TW, CL])],
         [row([NO, SS, CW, CW, CW, CW, CW, TW, CL]), row([NO, SS, CW, CW, CW, CW, CW, TW, CL])],
         [row([NO, SS, LA, LA, LA, LA, LA, TW, CL]), row([NO, SS, LA, LA, LA, LA, LA, TW, CL])],
-        // After a simultaneous open either side sends the handshake's last packet.
-        [row([NO, SS, ES, ES, FW, CW, TW, TW, CL]), row([NO, SS, ES, ES, FW, CW, TW, TW, CL])],
+        // Only the client ends the handshake: a challenge ACK (RFC 5961 section 4) may come before that.
+        [row([NO, SS, ES, ES, FW, CW, TW, TW, CL]), row([NO, SS, SR, ES, FW, CW, TW, TW, CL])],
     ]
 };
 
+/// The next step of a connection, from `before`, in which nothing has changed yet.
+#[inline(always)]
+pub(super) const fn step(before: Step, liberal: bool, packet: &Packet, from_client: bool, trusted: bool) -> Step {
+    let flags = packet.tcp_flags;
+    // A later fragment: no header, no change.
+    if flags == 0 {
+        return before;
+    }
+    // How long the segment is only its last fragment tells, which has no header.
+    if !matches!(packet.fragment, Fragment::Whole) {
+        return Step { found: LIBERAL, ..before };
+    }
+    if flags & RST != 0 {
+        return reset(before, liberal || trusted, packet, from_client);
+    }
+    if flags & SYN != 0 {
+        return syn(before, liberal || trusted, packet, from_client);
+    }
+    // An unanswered SYN stays so. What else passes belongs to an earlier connection that has not heard of it, or is
+    // the challenge that tells so (RFC 9293 section 3.5.2, RFC 5961 section 4).
+    if before.tcp_state == TcpState::SynSent as u8 {
+        return before;
+    }
+    if before.tcp_state == TcpState::SynRecv as u8 && from_client {
+        // It must show that it has the server's SYN+ACK: what `syn` noted is the number of that SYN.
+        let acknowledged = packet.tcp_acknowledgement;
+        let missing = before.receiver.sent.end.wrapping_sub(acknowledged) as i32;
+        let got = acknowledged.wrapping_sub(before.sender.sent.ack) as i32;
+        if missing < 0 || got <= 0 {
+            return outside(before, liberal);
+        }
+    } else if before.sender.is_known() && before.receiver.is_known() {
+        if !window::fits(before.sender, before.receiver, packet) {
+            // A reset or a SYN would have come another way: this one is data, or a FIN that waits for data.
+            let sender = if trusted || liberal { window::learnt(before.sender, packet) } else { before.sender };
+            return outside(Step { sender, ..before }, liberal || trusted);
+        }
+    } else if !before.sender.is_known() {
+        return advanced(Step { sender: window::learnt(before.sender, packet), ..before }, packet, from_client);
+    }
+    advanced(Step { sender: window::sent(before.sender, packet), ..before }, packet, from_client)
+}
+
+/// A packet that may not be sent now: it changes nothing, and passes only where `pass`.
+#[inline(always)]
+const fn outside(step: Step, pass: bool) -> Step {
+    if pass { step } else { Step { found: OUTSIDE, ..step } }
+}
+
+/// A reset: it closes only if it is surely of this connection.
+#[inline(always)]
+const fn reset(before: Step, pass: bool, packet: &Packet, from_client: bool) -> Step {
+    let (sender, receiver) = (before.sender, before.receiver);
+    let closes = if before.tcp_state == TcpState::SynSent as u8 && !from_client {
+        // RFC 9293 section 3.10.7.3.
+        if !window::acknowledges_syn(receiver, packet) {
+            return outside(before, pass);
+        }
+        true
+    } else if !sender.is_known() {
+        true
+    } else if !receiver.is_known() {
+        packet.tcp_sequence == sender.sent.end
+    } else if window::resets(sender, receiver, packet) {
+        true
+    } else if window::is_old(receiver, packet) || !window::fits(sender, receiver, packet) {
+        return outside(before, pass);
+    } else {
+        // The receiver answers with a challenge ACK, and another reset may follow (RFC 5961 section 3.2).
+        false
+    };
+    if closes { advanced(before, packet, from_client) } else { before }
+}
+
+/// A SYN, with or without ACK.
+#[inline(always)]
+const fn syn(before: Step, pass: bool, packet: &Packet, from_client: bool) -> Step {
+    let opening = before.tcp_state == TcpState::SynSent as u8 || before.tcp_state == TcpState::SynRecv as u8;
+    if packet.tcp_flags & ACK == 0 {
+        if before.tcp_state != TcpState::SynSent as u8 {
+            // To a connection that goes on, it draws a challenge ACK.
+            return before;
+        }
+        let sender = if packet.tcp_scale == SCALE_UNREAD && before.sender.is_known() {
+            // A SYN sent again: the numbers may be new, the options are not.
+            let window = before.sender.window;
+            window::Side { window, ..window::learnt(before.sender, packet) }
+        } else {
+            window::learnt(before.sender, packet)
+        };
+        let mut after = Step { sender, ..before };
+        if !from_client {
+            // Both open at once (RFC 9293 section 3.5).
+            after.receiver.sent.ack = packet.tcp_sequence;
+            after.sender.sent.ack = before.receiver.sent.end;
+        }
+        return advanced(after, packet, from_client);
+    }
+    if opening && !from_client {
+        if !window::acknowledges_syn(before.receiver, packet) {
+            return outside(before, pass);
+        }
+        let mut after = Step { sender: window::learnt(before.sender, packet), ..before };
+        // What the client must acknowledge more than.
+        after.receiver.sent.ack = packet.tcp_sequence;
+        if packet.tcp_scale < SCALE {
+            after.receiver = after.receiver.unscaled();
+        }
+        return advanced(after, packet, from_client);
+    }
+    if before.tcp_state == TcpState::SynRecv as u8 {
+        // The client's half of an opening from both sides.
+        return if window::acknowledges_syn(before.receiver, packet) { before } else { outside(before, pass) };
+    }
+    let known = before.sender.is_known() && before.receiver.is_known();
+    if known && window::fits(before.sender, before.receiver, packet) { before } else { outside(before, pass) }
+}
+
+/// The step with the packet's flags put to the table.
+#[inline(always)]
+const fn advanced(step: Step, packet: &Packet, from_client: bool) -> Step {
+    let (tcp_state, fins) = advance(step.tcp_state, step.fins, packet.tcp_flags, from_client);
+    // Picked up in mid-stream, and still only one side heard.
+    let state = if from_client && step.state == SessionState::New as u8 && step.tcp_state == tcp_state {
+        step.state
+    } else {
+        session_state(tcp_state)
+    };
+    Step { state, tcp_state, fins, ..step }
+}
+
 /// The sub-state (a [`TcpState`] as number) and FINs after a packet with `flags` from the client or the server.
 #[inline(always)]
-pub const fn advance(state: u8, fins: u8, flags: u8, from_client: bool) -> (u8, u8) {
+const fn advance(state: u8, fins: u8, flags: u8, from_client: bool) -> (u8, u8) {
     let mut fins = fins;
     let signal = if flags & RST != 0 {
         Signal::Reset

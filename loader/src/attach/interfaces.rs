@@ -1,5 +1,8 @@
 //! Attaching: everything is prepared first, attaching comes last, and a failure undoes it all.
 
+use std::{fs::File, io::Read, path::Path};
+
+use mseg_ebpf::abi::config::HALF_OPEN_PER_SOURCE;
 use mseg_ebpf::abi::interface::{FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, HOOK_TCX, Interface, ROLE_WORKLOAD};
 
 use super::{
@@ -41,6 +44,9 @@ pub struct AttachOptions {
     pub hook: Hook,
     /// `None`: as it is, at first grace.
     pub midstream: Option<Midstream>,
+    /// About how many half-open sessions one source may have, 0 for any number; `None`: as it is, at first
+    /// [`HALF_OPEN_PER_SOURCE`].
+    pub half_open_per_source: Option<u32>,
     /// Seconds of the grace period, which starts anew with every interface.
     pub grace_s: u32,
 }
@@ -241,6 +247,19 @@ impl Work<'_> {
             let until = monotonic_ns()?.saturating_add(u64::from(self.options.grace_s) * 1_000_000_000);
             restore(&mut self.undo, Instance::set_grace_until, before.grace_until_ns);
             self.instance.set_grace_until(until)?;
+        }
+        if created {
+            let mut salt = [0; 4];
+            let urandom = Path::new("/dev/urandom");
+            File::open(urandom)
+                .and_then(|mut file| file.read_exact(&mut salt))
+                .map_err(|e| Error::file("read", urandom, &e))?;
+            self.instance.set_salt(u32::from_ne_bytes(salt))?;
+            self.instance.set_half_open_per_source(HALF_OPEN_PER_SOURCE)?;
+        }
+        if let Some(sessions) = self.options.half_open_per_source {
+            restore(&mut self.undo, |i, v| i.set_half_open_per_source(v as u32), before.half_open_per_source.into());
+            self.instance.set_half_open_per_source(sessions)?;
         }
         if let Some(midstream) = self.options.midstream {
             restore(&mut self.undo, |i, v| i.set_midstream(v as u32), before.midstream.into());

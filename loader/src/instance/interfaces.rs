@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use mseg_ebpf::abi::{
-    interface::{Interface, NAME_LEN},
+    interface::{Interface, NAME_LEN, ROLE_HOST},
     map,
 };
 
@@ -49,7 +49,8 @@ impl Instance {
     }
 
     pub(crate) fn add_interface(&self, ifindex: u32, interface: &Interface) -> Result<()> {
-        self.map(map::INTERFACES)?.put(&ifindex, interface, NO_EXIST)
+        self.map(map::INTERFACES)?.put(&ifindex, interface, NO_EXIST)?;
+        self.mark_if_shared()
     }
 
     pub(crate) fn replace_interface(&self, ifindex: u32, interface: &Interface) -> Result<()> {
@@ -57,7 +58,15 @@ impl Instance {
     }
 
     pub(crate) fn remove_interface(&self, ifindex: u32) -> Result<bool> {
-        self.map(map::INTERFACES)?.delete(&ifindex)
+        let removed = self.map(map::INTERFACES)?.delete(&ifindex)?;
+        self.mark_if_shared()?;
+        Ok(removed)
+    }
+
+    /// A packet may pass two host interfaces, a bridge and its port say, but only one of a workload's.
+    fn mark_if_shared(&self) -> Result<()> {
+        let hosts = self.interfaces()?.iter().filter(|(_, interface)| interface.role == ROLE_HOST).count();
+        self.set_marks(hosts > 1)
     }
 }
 

@@ -138,6 +138,40 @@ impl Instance {
         Ok(())
     }
 
+    /// Sets about how many half-open sessions one source may have; 0 for any number.
+    pub fn set_half_open_per_source(&self, sessions: u32) -> Result<()> {
+        self.config_mapping()?.store_u32(offset_of!(Config, half_open_per_source), sessions);
+        Ok(())
+    }
+
+    /// Sets the number that no packet may guess. Only before anything is attached: marks and samples of another one mean
+    /// nothing.
+    pub(crate) fn set_salt(&self, salt: u32) -> Result<()> {
+        self.config_mapping()?.store_u32(offset_of!(Config, salt), salt);
+        Ok(())
+    }
+
+    /// Sets whether packets are marked when they are counted.
+    fn set_marks(&self, marks: bool) -> Result<()> {
+        self.config_mapping()?.store_u32(offset_of!(Config, marks), marks.into());
+        Ok(())
+    }
+
+    /// Counts entries that user space put into SESSIONS.
+    pub fn count_adopted(&self, sessions: u64) -> Result<()> {
+        self.config_mapping()?.add_u64(offset_of!(Config, adopted), sessions);
+        Ok(())
+    }
+
+    fn count_deleted(&self, table: Table) -> Result<()> {
+        let field = match table {
+            Table::Sessions => offset_of!(Config, deleted_sessions),
+            Table::HalfOpen => offset_of!(Config, deleted_half_open),
+        };
+        self.config_mapping()?.add_u64(field, 1);
+        Ok(())
+    }
+
     /// Makes a policy generation the active one, whose maps must be in their slot.
     pub(crate) fn set_generation(&self, generation: u32) -> Result<()> {
         self.config_mapping()?.store_u32(offset_of!(Config, generation), generation);

@@ -14,9 +14,9 @@ use crate::error::Result;
 /// One of the two session tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// Sessions with packets in both directions.
+    /// Sessions whose client has shown that it hears the server.
     Sessions,
-    /// Sessions before the first reply.
+    /// Sessions before that.
     HalfOpen,
 }
 
@@ -71,7 +71,11 @@ impl Instance {
     /// Deletes a session from one table; `false` if it was not there.
     pub fn delete_session_from(&self, table: Table, key: &SessionKey) -> Result<bool> {
         self.require_write()?;
-        self.map(table.name())?.delete(key)
+        let deleted = self.map(table.name())?.delete(key)?;
+        if deleted {
+            self.count_deleted(table)?;
+        }
+        Ok(deleted)
     }
 
     /// Forgets a denial; `false` if it was not there.

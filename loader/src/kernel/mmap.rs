@@ -56,6 +56,12 @@ impl ConfigMapping {
         // SAFETY: as in `store_u32`.
         unsafe { AtomicU64::from_ptr(self.field(offset)) }.store(value, Ordering::SeqCst);
     }
+
+    /// Adds to the `u64` field at `offset`.
+    pub(crate) fn add_u64(&self, offset: usize, value: u64) {
+        // SAFETY: as in `store_u32`.
+        unsafe { AtomicU64::from_ptr(self.field(offset)) }.fetch_add(value, Ordering::SeqCst);
+    }
 }
 
 impl Drop for ConfigMapping {

@@ -6,6 +6,7 @@ use mseg_ebpf::abi::{
     event::{Event, EventKind},
     session::{Session, SessionState, TcpState},
     stats::VERDICT_DENIED,
+    time::created_ns,
 };
 
 use super::{
@@ -245,7 +246,7 @@ impl<'a> DeniedEvent<'a> {
 
 /// From the first packet to the last, not to when the end was noticed.
 fn duration_ms(context: &Context, session: &Session) -> u64 {
-    let first = context.time(session.created_ns).rank();
+    let first = context.time(created_ns(session.created)).rank();
     last_seen(&context.clock, session).rank().saturating_sub(first)
 }
 
@@ -257,7 +258,7 @@ mod tests {
         reason::Reason,
         session::{FLAG_CLIENT_IS_LOWER, SessionKey, Traffic},
         stats::VERDICT_OBSERVED,
-        time::{seconds_to_ticks, tick},
+        time::{created, seconds_to_ticks, tick},
     };
     use serde_json::{Value, json};
 
@@ -287,7 +288,7 @@ mod tests {
             },
             session: Session {
                 to_server: Traffic { packets: 5, bytes: 500 },
-                created_ns: NOW_NS - 12_000_000_000,
+                created: created(NOW_NS - 12_000_000_000),
                 last_seen_tick: tick(NOW_NS - 2_000_000_000),
                 timeout_ticks: seconds_to_ticks(10),
                 rule: 71,
@@ -326,7 +327,7 @@ mod tests {
         assert_eq!(line["interface"], "eth0");
         assert_eq!(line["why"], "fin");
         let duration = line["duration_ms"].as_u64().unwrap();
-        assert!((9_998..=10_000).contains(&duration), "{duration}");
+        assert!((9_998..=10_017).contains(&duration), "{duration}");
     }
 
     #[test]

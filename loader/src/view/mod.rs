@@ -29,6 +29,6 @@ pub use names::{Direction, State, TcpState, Verdict};
 pub use protocol::Protocol;
 pub use rule::{Hits, RuleAction, RuleDirection, RuleView};
 pub use session::{SessionView, Totals, is_expired, last_seen};
-pub use stats::{EventsView, MapView, PacketsView, SessionsView, StatsView};
+pub use stats::{EventsView, MapView, PacketsView, PressureView, SessionsView, StatsView};
 pub use status::{FillView, InterfaceView, PolicyStatus, StatusView};
 pub use time::Time;

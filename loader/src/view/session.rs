@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use mseg_ebpf::abi::session::{FLAG_CLIENT_IS_LOWER, FLAG_PICKED_UP, Session, SessionKey, Traffic};
+use mseg_ebpf::abi::{
+    session::{FLAG_CLIENT_IS_LOWER, FLAG_PICKED_UP, Session, SessionKey, Traffic},
+    time::created_ns,
+};
 
 use super::{
     Context, Direction, Endpoint, Protocol, SessionId, State, TcpState, Time, Verdict, address,
@@ -85,7 +88,7 @@ impl<'a> SessionView<'a> {
             verdict: Verdict::of_flags(session.flags),
             to_server: session.to_server.into(),
             to_client: session.to_client.into(),
-            created: Time::of(clock, session.created_ns),
+            created: Time::of(clock, created_ns(session.created)),
             last_seen: last_seen(clock, session),
             expires_in_s: expires_in_s(clock, session),
             generation: session.generation,
@@ -104,7 +107,7 @@ pub(super) fn endpoints(key: &SessionKey, flags: u8) -> (Endpoint, Endpoint) {
 
 /// When the last packet was seen, to about a millisecond, but not before the session was created.
 pub fn last_seen(clock: &Clock, session: &Session) -> Time {
-    Time(clock.tick_timestamp(session.last_seen_tick)).max(Time::of(clock, session.created_ns))
+    Time(clock.tick_timestamp(session.last_seen_tick)).max(Time::of(clock, created_ns(session.created)))
 }
 
 /// Whether the session is as good as absent: the same judgement as in the datapath.

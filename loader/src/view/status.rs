@@ -25,8 +25,10 @@ pub struct StatusView {
     pub interfaces: Vec<InterfaceView>,
     /// How full the tables of sessions are.
     pub sessions: FillView,
-    /// The same before the first reply.
+    /// The same of half-open ones.
     pub half_open: FillView,
+    /// What they could not hold.
+    pub pressure: super::PressureView,
     /// Events.
     pub events: super::EventsView,
 }

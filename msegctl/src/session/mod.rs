@@ -159,7 +159,7 @@ fn rank(sort: Sort, context: &Context) -> Rank<'_> {
     match sort {
         Sort::Bytes => Box::new(|(_, s)| s.to_server.bytes.saturating_add(s.to_client.bytes)),
         Sort::Packets => Box::new(|(_, s)| s.to_server.packets.saturating_add(s.to_client.packets)),
-        Sort::Age => Box::new(|(_, s)| u64::MAX - s.created_ns),
+        Sort::Age => Box::new(|(_, s)| u64::MAX - u64::from(s.created)),
         Sort::LastSeen => Box::new(|(_, s)| last_seen(&context.clock, s).rank()),
     }
 }

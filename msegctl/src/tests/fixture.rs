@@ -17,8 +17,10 @@ use mseg_ebpf::abi::{
     rule::RuleHits,
     session::{self, Session, SessionKey, SessionState, TcpState, Traffic},
     stats::{self, Counter, EventStats},
-    time::{seconds_to_ticks, tick},
+    time::{created, seconds_to_ticks, tick},
 };
+
+use zerocopy::FromZeros;
 
 use crate::{
     denied::DeniedRow,
@@ -78,7 +80,7 @@ pub(super) fn sessions() -> Vec<(SessionKey, Session)> {
             Session {
                 to_server: Traffic { packets: 12, bytes: 3_456 },
                 to_client: Traffic { packets: 10, bytes: 1_234_567 },
-                created_ns: NOW_NS - 192 * S,
+                created: created(NOW_NS - 192 * S),
                 last_seen_tick: seen(2),
                 timeout_ticks: seconds_to_ticks(7_200),
                 rule: 64,
@@ -87,14 +89,14 @@ pub(super) fn sessions() -> Vec<(SessionKey, Session)> {
                 state: SessionState::Established,
                 tcp_state: TcpState::Established,
                 flags: web_flags,
-                fins: 0,
+                ..Session::default()
             },
         ),
         (
             dns,
             Session {
                 to_server: Traffic { packets: 1, bytes: 80 },
-                created_ns: NOW_NS - 5 * S,
+                created: created(NOW_NS - 5 * S),
                 last_seen_tick: seen(5),
                 timeout_ticks: seconds_to_ticks(30),
                 rule: 1,
@@ -110,7 +112,7 @@ pub(super) fn sessions() -> Vec<(SessionKey, Session)> {
             Session {
                 to_server: Traffic { packets: 3, bytes: 294 },
                 to_client: Traffic { packets: 3, bytes: 294 },
-                created_ns: NOW_NS - 90_000 * S,
+                created: created(NOW_NS - 90_000 * S),
                 last_seen_tick: seen(0),
                 timeout_ticks: seconds_to_ticks(30),
                 rule: 99,
@@ -124,7 +126,7 @@ pub(super) fn sessions() -> Vec<(SessionKey, Session)> {
         (
             odd,
             Session {
-                created_ns: NOW_NS,
+                created: created(NOW_NS),
                 last_seen_tick: seen(0),
                 timeout_ticks: seconds_to_ticks(600),
                 rule: 2,
@@ -195,10 +197,13 @@ pub(super) fn stats() -> StatsView {
         sessions_expired: 2,
         sessions_promoted: 15,
         sessions_rejudged: 4,
+        sessions_removed: 6,
+        half_open_removed: 18,
+        midstream_misses: 3,
     };
     let map = |name: &str, entries, max_entries, bytes| MapView { name: name.into(), entries, max_entries, bytes };
-    let maps = vec![map("META", None, 1, 4_096), map("SESSIONS", Some(5), 131_072, 15_728_640)];
-    StatsView::new(&counters, &events, 5, 1, maps)
+    let maps = vec![map("META", None, 1, 4_096), map("SESSIONS", Some(5), 114_688, 21_372_928)];
+    StatsView::new(&counters, &events, &FromZeros::new_zeroed(), (5, 1), maps)
 }
 
 pub(super) fn status(context: &Context) -> StatusReport {
@@ -225,8 +230,9 @@ pub(super) fn status(context: &Context) -> StatusReport {
             interface("v\x1b[2Jeth", 3, Some(false), true, 1),
             interface("eth1", 4, None, false, 2),
         ],
-        sessions: FillView { active: 5, entries: 6, max_entries: 131_072 },
+        sessions: FillView { active: 5, entries: 6, max_entries: 114_688 },
         half_open: FillView { active: 1, entries: 8_000, max_entries: 8_192 },
+        pressure: stats().pressure,
         events: EventsView { submitted: 30, lost: 1 },
     };
     StatusReport { status, now: context.now() }

@@ -1,0 +1,154 @@
+//! The window check of TCP, in the spirit of nf_conntrack's `tcp_in_window` (nf_conntrack_proto_tcp.c; G. van Rooij, Real
+//! Stateful TCP Packet Filtering in IP Filter, 2001): a segment belongs to a connection only if both sides may send it now.
+//!
+//! A window is kept in 16 bits: the shift count in the upper four, [`UNKNOWN`] for one that was not seen; the window as
+//! written, in units of 16, in the lower twelve. 0 is a side that has sent nothing yet. It is rounded up: never too strict.
+
+use crate::{
+    abi::session::{Sequence, Session},
+    packet::{
+        Packet,
+        transport::{SCALE, tcp_flag},
+    },
+};
+
+/// The shift count of a side whose SYN was not seen: taken for the largest there is, 14.
+const UNKNOWN: u16 = 15;
+/// Acknowledgements may lag behind by so much, whatever the windows (`MAXACKWINCONST` of netfilter).
+const LEAST_ACK_WINDOW: u32 = 66_000;
+
+/// One side: what it has sent, and the largest window it has offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Side {
+    /// What it has sent.
+    pub sent: Sequence,
+    /// The largest window it has offered.
+    pub window: u16,
+}
+
+impl Side {
+    /// The side of a session.
+    #[inline(always)]
+    pub const fn of(session: &Session, client: bool) -> Self {
+        if client {
+            Self { sent: session.client, window: session.client_window }
+        } else {
+            Self { sent: session.server, window: session.server_window }
+        }
+    }
+
+    /// Whether it has sent anything.
+    #[inline(always)]
+    pub const fn is_known(self) -> bool {
+        self.window != 0
+    }
+
+    /// The largest window it has offered: bytes, rounded up.
+    #[inline(always)]
+    const fn bytes(self) -> u32 {
+        let shift = self.window >> 12;
+        let shift = if shift == UNKNOWN { 14 } else { shift };
+        ((self.window & 0xfff) as u32 + 1) << (4 + shift)
+    }
+
+    /// This side without window scaling, as it is when the other side does not offer it (RFC 7323 section 2.2).
+    #[inline(always)]
+    pub const fn unscaled(self) -> Self {
+        // The window of a SYN is never scaled, and it was kept shifted down.
+        let window = self.bytes() >> 4;
+        Self { window: if window > 0xfff { 0xfff } else { window as u16 }, ..self }
+    }
+}
+
+/// `window` as it is kept, with that shift count. That of a SYN is not scaled when it is sent.
+#[inline(always)]
+const fn kept(window: u16, shift: u16, syn: bool) -> u16 {
+    let window = if syn { window >> shift } else { window };
+    let units = (window >> 4) + 1;
+    (if units > 0xfff { 0xfff } else { units }) | shift << 12
+}
+
+/// Whether `a` comes before `b` (RFC 9293 section 3.4).
+#[inline(always)]
+const fn before(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) < 0
+}
+
+/// The sequence number after the segment.
+#[inline(always)]
+const fn end(packet: &Packet) -> u32 {
+    packet.tcp_sequence.wrapping_add(packet.tcp_length)
+}
+
+/// Whether `sender` may send the segment now. Both sides must be known.
+#[inline(always)]
+pub const fn fits(sender: Side, receiver: Side, packet: &Packet) -> bool {
+    let room = receiver.bytes();
+    // Not beyond what the receiver has ever offered; a reset and a keep-alive have no length.
+    let upper = receiver.sent.ack.wrapping_add(room).wrapping_sub(packet.tcp_sequence);
+    // Not older than what may be sent again.
+    let lower = end(packet).wrapping_sub(sender.sent.end.wrapping_sub(room));
+    let mut outside = upper | lower;
+    if packet.tcp_flags & tcp_flag::ACK != 0 {
+        let lag = sender.bytes();
+        let lag = if lag < LEAST_ACK_WINDOW { LEAST_ACK_WINDOW } else { lag };
+        // Not of what was never sent, nor of what was acknowledged long ago.
+        outside |= receiver.sent.end.wrapping_sub(packet.tcp_acknowledgement);
+        outside |= packet.tcp_acknowledgement.wrapping_sub(receiver.sent.end.wrapping_sub(lag));
+    }
+    // The differences are negative where a bound is passed.
+    outside as i32 >= 0
+}
+
+/// Whether a reset has just the number that is expected next, so that the connection is surely over (RFC 5961 section
+/// 3.2), or ends what its sender has sent: then it follows segments that are still under way.
+#[inline(always)]
+pub const fn resets(sender: Side, receiver: Side, packet: &Packet) -> bool {
+    packet.tcp_sequence == receiver.sent.ack || packet.tcp_sequence == sender.sent.end
+}
+
+/// Whether a reset lies before what the receiver expects: it is old, or made up.
+#[inline(always)]
+pub const fn is_old(receiver: Side, packet: &Packet) -> bool {
+    before(packet.tcp_sequence, receiver.sent.ack)
+}
+
+/// Whether the segment acknowledges a SYN: `receiver` is the side that sent it, and nothing else that counts.
+#[inline(always)]
+pub const fn acknowledges_syn(receiver: Side, packet: &Packet) -> bool {
+    // Data on the SYN need not be acknowledged (RFC 7413 section 4.2.2).
+    packet.tcp_flags & tcp_flag::ACK != 0
+        && receiver.sent.end.wrapping_sub(packet.tcp_acknowledgement) < LEAST_ACK_WINDOW
+}
+
+/// The sender as the segment shows it, whatever it had sent before.
+#[inline(always)]
+pub const fn learnt(sender: Side, packet: &Packet) -> Side {
+    let syn = packet.tcp_flags & tcp_flag::SYN != 0;
+    let shift = if syn {
+        if packet.tcp_scale >= SCALE { (packet.tcp_scale - SCALE) as u16 } else { 0 }
+    } else if sender.is_known() {
+        sender.window >> 12
+    } else {
+        UNKNOWN
+    };
+    let ack = if packet.tcp_flags & tcp_flag::ACK != 0 { packet.tcp_acknowledgement } else { sender.sent.ack };
+    Side { sent: Sequence { end: end(packet), ack }, window: kept(packet.tcp_window, shift, syn) }
+}
+
+/// The sender after a segment that fits.
+#[inline(always)]
+pub const fn sent(sender: Side, packet: &Packet) -> Side {
+    let mut after = sender;
+    if before(sender.sent.end, end(packet)) {
+        after.sent.end = end(packet);
+    }
+    if packet.tcp_flags & tcp_flag::ACK != 0 && before(sender.sent.ack, packet.tcp_acknowledgement) {
+        after.sent.ack = packet.tcp_acknowledgement;
+    }
+    let window = kept(packet.tcp_window, sender.window >> 12, packet.tcp_flags & tcp_flag::SYN != 0);
+    if window & 0xfff > sender.window & 0xfff {
+        after.window = window;
+    }
+    after
+}
