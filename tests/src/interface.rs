@@ -95,6 +95,51 @@ pub fn add_address(interface: &str, address: IpAddr, prefix: u8) -> Result<()> {
         .with_context(|| format!("cannot give {interface} the address {address}"))
 }
 
+/// Takes an address from an interface.
+///
+/// # Errors
+/// When it has none such.
+pub fn remove_address(interface: &str, address: IpAddr, prefix: u8) -> Result<()> {
+    let mut fixed = vec![family(address), prefix, 0, 0];
+    fixed.extend_from_slice(&index(interface)?.to_ne_bytes());
+    Message::new(libc::RTM_DELADDR, 0, &fixed)
+        .with(libc::IFA_LOCAL, &octets(address))
+        .apply()
+        .with_context(|| format!("cannot take the address {address} from {interface}"))
+}
+
+/// Sets the longest packet an interface sends and takes, in bytes without the Ethernet header.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn set_mtu(interface: &str, mtu: u32) -> Result<()> {
+    Message::new(libc::RTM_NEWLINK, 0, &link_header(index(interface)?, 0))
+        .with(libc::IFLA_MTU, &mtu.to_ne_bytes())
+        .apply()
+        .with_context(|| format!("cannot set the MTU of {interface} to {mtu}"))
+}
+
+/// Sends packets to one address out of an interface: by a gateway, or straight.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn add_route(to: IpAddr, interface: &str, gateway: Option<IpAddr>) -> Result<()> {
+    const ONLINK: u32 = 4;
+    let bits = if to.is_ipv4() { 32 } else { 128 };
+    let scope = if gateway.is_some() { libc::RT_SCOPE_UNIVERSE } else { libc::RT_SCOPE_LINK };
+    let fixed =
+        [family(to), bits, 0, 0, libc::RT_TABLE_MAIN, libc::RTPROT_STATIC, scope, libc::RTN_UNICAST].into_iter();
+    let flags = if gateway.is_some() { ONLINK } else { 0 };
+    let fixed: Vec<u8> = fixed.chain(flags.to_ne_bytes()).collect();
+    let mut route = Message::new(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &fixed)
+        .with(libc::RTA_DST, &octets(to))
+        .with(libc::RTA_OIF, &index(interface)?.to_ne_bytes());
+    if let Some(gateway) = gateway {
+        route = route.with(libc::RTA_GATEWAY, &octets(gateway));
+    }
+    route.apply().with_context(|| format!("cannot add a route to {to}"))
+}
+
 /// Makes a neighbour's Ethernet address known for good, so that nobody asks for it.
 ///
 /// # Errors

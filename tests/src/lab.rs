@@ -16,11 +16,11 @@ use crate::{
     daemon::Daemon,
     frames,
     hook::{Attached, Hook},
-    interface::{self, End},
     namespace::Namespace,
     privilege,
     process::{Place, Ran},
     programs::Programs,
+    topology::Topology,
     wait::eventually,
 };
 
@@ -53,6 +53,8 @@ pub struct Lab {
     pub server: Namespace,
     /// bpffs, and the programs.
     pub mounts: Mounts,
+    /// What lies between them, if it is not only a cable.
+    pub between: Vec<Namespace>,
     hook: Hook,
     transcript: Mutex<String>,
 }
@@ -63,18 +65,18 @@ impl Lab {
     /// # Errors
     /// When the programs do not build or the kernel refuses a part of it.
     pub fn new(hook: Hook) -> Result<Self> {
+        Self::joined_by(hook, Topology::Cable)
+    }
+
+    /// Builds one with something else than a cable between the hosts; nothing is attached.
+    ///
+    /// # Errors
+    /// When the programs do not build or the kernel refuses a part of it.
+    pub fn joined_by(hook: Hook, topology: Topology) -> Result<Self> {
         let mounts = Mounts::new(Programs::get()?.all())?;
         let (client, server) = (Namespace::new()?, Namespace::new()?);
-        interface::join(
-            End {
-                namespace: &server,
-                name: PROTECTED,
-                mac: SERVER_MAC,
-                addresses: &[(SERVER_V4, 24), (SERVER_V6, 64)],
-            },
-            End { namespace: &client, name: PEER, mac: CLIENT_MAC, addresses: &[(CLIENT_V4, 24), (CLIENT_V6, 64)] },
-        )?;
-        Ok(Self { client, server, mounts, hook, transcript: Mutex::default() })
+        let between = topology.join(&client, &server)?;
+        Ok(Self { client, server, mounts, between, hook, transcript: Mutex::default() })
     }
 
     /// Runs one test in a new lab: afterwards everything is detached, and nothing may be left.
@@ -82,11 +84,19 @@ impl Lab {
     /// # Errors
     /// What the test fails of, with every command it ran and its output.
     pub fn test(hook: Hook, body: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        Self::test_joined_by(hook, Topology::Cable, body)
+    }
+
+    /// Like [`Self::test`], with something else than a cable between the hosts.
+    ///
+    /// # Errors
+    /// What the test fails of, with every command it ran and its output.
+    pub fn test_joined_by(hook: Hook, topology: Topology, body: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         if hook == Hook::Tcx && !privilege::kernel_has_tcx() {
             privilege::not_applicable("this kernel has no TCX");
             return Ok(());
         }
-        let lab = Self::new(hook)?;
+        let lab = Self::joined_by(hook, topology)?;
         let tested = body(&lab).and_then(|()| lab.detach_all());
         tested.with_context(|| format!("after these commands:\n{}", lab.transcript()))
     }
@@ -259,17 +269,27 @@ pub fn server(port: u16) -> [SocketAddr; 2] {
 #[macro_export]
 macro_rules! on_both_hooks {
     ($($name:ident),+ $(,)?) => {
+        $crate::on_both_hooks_over! { Cable: $($name),+ }
+    };
+}
+
+/// Like [`on_both_hooks!`], with a named [`Topology`] between the hosts.
+#[macro_export]
+macro_rules! on_both_hooks_over {
+    ($topology:ident: $($name:ident),+ $(,)?) => {
         $(mod $name {
+            use $crate::{hook::Hook, lab::Lab, topology::Topology};
+
             #[test]
             fn tcx() -> anyhow::Result<()> {
                 $crate::require_root!();
-                $crate::lab::Lab::test($crate::hook::Hook::Tcx, super::$name)
+                Lab::test_joined_by(Hook::Tcx, Topology::$topology, super::$name)
             }
 
             #[test]
             fn clsact() -> anyhow::Result<()> {
                 $crate::require_root!();
-                $crate::lab::Lab::test($crate::hook::Hook::Clsact, super::$name)
+                Lab::test_joined_by(Hook::Clsact, Topology::$topology, super::$name)
             }
         })+
     };

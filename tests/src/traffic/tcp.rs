@@ -86,6 +86,15 @@ impl Connection {
         })
     }
 
+    /// Sends this many bytes to the client, and waits until all of them have arrived: the client may have finished.
+    ///
+    /// # Errors
+    /// When some do not.
+    pub fn exchange_to_client(&mut self, bytes: usize) -> Result<()> {
+        self.server.write_all(&vec![b'<'; bytes]).context("cannot send")?;
+        self.client.read_exact(&mut vec![0; bytes]).context("bytes to the client are missing")
+    }
+
     /// Fails unless the bytes that the client sends now do not arrive.
     ///
     /// # Errors

@@ -1,0 +1,122 @@
+//! What lies between the lab's two hosts.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use anyhow::Result;
+
+use crate::{
+    interface::{self, End},
+    lab::{CLIENT_MAC, CLIENT_V4, CLIENT_V6, PEER, PROTECTED, SERVER_MAC, SERVER_V4, SERVER_V6},
+    namespace::Namespace,
+    offload::{self, Offload},
+};
+
+/// The longest packet of the hop in the middle of [`Topology::NarrowHop`], in bytes without the Ethernet header.
+pub const NARROW: u32 = 1280;
+
+/// The middle's interface towards the client; of the client's router, and of the middlebox.
+pub const TO_CLIENT: &str = "to-client";
+/// The middle's interface towards the server; of the server's router, and of the middlebox.
+pub const TO_SERVER: &str = "to-server";
+
+/// How client and server are joined. The hosts have the same addresses in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topology {
+    /// A veth pair.
+    Cable,
+    /// Two routers, the client's and the server's, whose link to each other takes packets of [`NARROW`] bytes only.
+    NarrowHop,
+    /// A host that forwards nothing by itself, for [`crate::middlebox`]. No end makes a packet that is longer than the
+    /// cable takes, or one without its checksum.
+    Middlebox,
+}
+
+impl Topology {
+    /// Joins the hosts, and returns what is between them, from the client to the server.
+    pub(crate) fn join(self, client: &Namespace, server: &Namespace) -> Result<Vec<Namespace>> {
+        match self {
+            Self::Cable => {
+                let client = End { addresses: &[(CLIENT_V4, 24), (CLIENT_V6, 64)], ..client_end(client) };
+                let server = End { addresses: &[(SERVER_V4, 24), (SERVER_V6, 64)], ..server_end(server) };
+                interface::join(server, client).map(|()| Vec::new())
+            }
+            Self::NarrowHop => narrow_hop(client, server),
+            Self::Middlebox => middlebox(client, server),
+        }
+    }
+}
+
+const fn client_end(namespace: &Namespace) -> End<'_> {
+    End { namespace, name: PEER, mac: CLIENT_MAC, addresses: &[(CLIENT_V4, 32), (CLIENT_V6, 128)] }
+}
+
+const fn server_end(namespace: &Namespace) -> End<'_> {
+    End { namespace, name: PROTECTED, mac: SERVER_MAC, addresses: &[(SERVER_V4, 32), (SERVER_V6, 128)] }
+}
+
+/// An interface between the hosts, by a number of its own.
+const fn middle_end<'a>(namespace: &'a Namespace, name: &'a str, number: u8) -> End<'a> {
+    End { namespace, name, mac: [0x02, 0, 0, 0, 1, number], addresses: &[] }
+}
+
+/// The addresses of a router.
+const fn router(number: u8) -> [IpAddr; 2] {
+    let v6 = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, number as u16);
+    [IpAddr::V4(Ipv4Addr::new(198, 51, 100, number)), IpAddr::V6(v6)]
+}
+
+fn narrow_hop(client: &Namespace, server: &Namespace) -> Result<Vec<Namespace>> {
+    const LINK: &str = "narrow";
+    let routers = [Namespace::new()?, Namespace::new()?];
+    let [near_client, near_server] = &routers;
+    interface::join(client_end(client), middle_end(near_client, TO_CLIENT, 1))?;
+    interface::join(server_end(server), middle_end(near_server, TO_SERVER, 2))?;
+    interface::join(middle_end(near_client, LINK, 3), middle_end(near_server, LINK, 4))?;
+    for (router_at, number, host_side) in [(near_client, 1, TO_CLIENT), (near_server, 2, TO_SERVER)] {
+        router_at.set("net/ipv4/ip_forward", "1")?;
+        router_at.set("net/ipv6/conf/all/forwarding", "1")?;
+        let (hosts, others) = match number {
+            1 => ([CLIENT_V4, CLIENT_V6], [SERVER_V4, SERVER_V6]),
+            _ => ([SERVER_V4, SERVER_V6], [CLIENT_V4, CLIENT_V6]),
+        };
+        router_at.run(|| -> Result<()> {
+            interface::set_mtu(LINK, NARROW)?;
+            for (((own, next), host), other) in
+                router(number).into_iter().zip(router(3 - number)).zip(hosts).zip(others)
+            {
+                // On both: asked for an IPv6 address, an interface answers only for its own.
+                for interface in [host_side, LINK] {
+                    interface::add_address(interface, own, if own.is_ipv4() { 32 } else { 128 })?;
+                }
+                interface::add_route(host, host_side, None)?;
+                interface::add_route(other, LINK, Some(next))?;
+            }
+            Ok(())
+        })?;
+    }
+    for (host, name, number, others) in
+        [(client, PEER, 1, [SERVER_V4, SERVER_V6]), (server, PROTECTED, 2, [CLIENT_V4, CLIENT_V6])]
+    {
+        host.run(|| {
+            let routes = router(number).into_iter().zip(others);
+            routes.into_iter().try_for_each(|(gateway, other)| interface::add_route(other, name, Some(gateway)))
+        })?;
+    }
+    Ok(routers.into())
+}
+
+fn middlebox(client: &Namespace, server: &Namespace) -> Result<Vec<Namespace>> {
+    let middle = Namespace::new()?;
+    // It must not answer, or ask, for itself.
+    middle.set("net/ipv6/conf/default/disable_ipv6", "1")?;
+    let client_end = End { addresses: &[(CLIENT_V4, 24), (CLIENT_V6, 64)], ..client_end(client) };
+    let server_end = End { addresses: &[(SERVER_V4, 24), (SERVER_V6, 64)], ..server_end(server) };
+    interface::join(client_end, middle_end(&middle, TO_CLIENT, 1))?;
+    interface::join(server_end, middle_end(&middle, TO_SERVER, 2))?;
+    for (namespace, name) in [(client, PEER), (server, PROTECTED), (&middle, TO_CLIENT), (&middle, TO_SERVER)] {
+        for what in [Offload::Tso, Offload::Gso, Offload::Gro, Offload::Checksum] {
+            offload::set(namespace, name, what, false)?;
+        }
+    }
+    Ok(vec![middle])
+}
