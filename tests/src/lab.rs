@@ -17,6 +17,7 @@ use crate::{
     frames,
     hook::{Attached, Hook},
     namespace::Namespace,
+    offload::{self, Offload},
     privilege,
     process::{Place, Ran},
     programs::Programs,
@@ -215,6 +216,19 @@ impl Lab {
         const PATH: &str = "/run/test.policy";
         self.mounts.run(|| std::fs::write(PATH, text)).context("cannot write the policy")?;
         Ok(PATH)
+    }
+
+    /// Turns segmentation offload off, so that every packet crosses the cable by itself.
+    ///
+    /// # Errors
+    /// When an interface refuses.
+    pub fn without_offloads(&self) -> Result<()> {
+        for (namespace, name) in [(&self.server, PROTECTED), (&self.client, PEER)] {
+            for what in [Offload::Tso, Offload::Gso, Offload::Gro] {
+                offload::set(namespace, name, what, false)?;
+            }
+        }
+        Ok(())
     }
 
     /// Begins to count what crosses the cable, at the client's end: sent is to the server.

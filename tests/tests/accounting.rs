@@ -26,6 +26,7 @@ on_both_hooks! {
 }
 
 fn reasons_add_up_to_what_the_interface_counted(lab: &Lab) -> Result<()> {
+    lab.without_offloads()?;
     lab.attach(&[])?;
     let before = lab.server.run(|| interface::counters(PROTECTED))?;
     let seen_before = number(&lab.stats()?, "/packets/seen")?;

@@ -106,6 +106,7 @@ fn connection_that_the_protected_host_opens_goes_out(lab: &Lab) -> Result<()> {
 }
 
 fn sessions_equal_what_the_interface_counted(lab: &Lab) -> Result<()> {
+    lab.without_offloads()?;
     // Without IPv6 and ARP nothing else is on the cable.
     lab.server.set(&format!("net/ipv6/conf/{PROTECTED}/disable_ipv6"), "1")?;
     lab.client.set(&format!("net/ipv6/conf/{PEER}/disable_ipv6"), "1")?;
@@ -166,6 +167,7 @@ fn reader_in_another_network_namespace_sees_the_same(lab: &Lab) -> Result<()> {
 }
 
 fn follow_a_connection(lab: &Lab, address: SocketAddr) -> Result<()> {
+    lab.without_offloads()?;
     lab.attach(&[])?;
     let mut capture = lab.capture()?;
     let listener = tcp::listen(&lab.server, address)?;
