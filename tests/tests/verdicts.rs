@@ -56,13 +56,22 @@ fn table(file: &str, text: &str) -> Result<()> {
     Lab::test(hook, |lab| run(lab, file, text, variant))
 }
 
-/// The cases of all tables: the file and line, the words of the packet and the expected reason.
-fn cases() -> Result<Vec<(String, Direction, String, Option<String>)>> {
+/// A case of a table, wherever it stands.
+struct Case {
+    place: String,
+    direction: Direction,
+    packet: String,
+    reason: Option<String>,
+}
+
+/// The cases of all tables.
+fn cases() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for (file, text) in TABLES {
         for line in read(text).with_context(|| (*file).to_owned())? {
             if let Statement::Case(Sender::Way(direction), packet, expected) = line.statement {
-                cases.push((format!("{file}:{}", line.number), direction, packet, expected.reason));
+                let place = format!("{file}:{}", line.number);
+                cases.push(Case { place, direction, packet, reason: expected.reason });
             }
         }
     }
@@ -73,7 +82,7 @@ fn cases() -> Result<Vec<(String, Direction, String, Option<String>)>> {
 fn there_are_300_cases_and_each_names_a_packet_and_a_reason() -> Result<()> {
     let cases = cases()?;
     ensure!(cases.len() >= 300, "there are {}", cases.len());
-    for (place, direction, packet, reason) in cases {
+    for Case { place, direction, packet, reason } in cases {
         parse(&packet, direction).context(place.clone())?;
         ensure!(reason.is_some(), "{place} names no reason");
     }
@@ -82,7 +91,7 @@ fn there_are_300_cases_and_each_names_a_packet_and_a_reason() -> Result<()> {
 
 #[test]
 fn every_reason_is_in_a_table() -> Result<()> {
-    let named: BTreeSet<String> = cases()?.into_iter().filter_map(|(_, _, _, reason)| reason).collect();
+    let named: BTreeSet<String> = cases()?.into_iter().filter_map(|case| case.reason).collect();
     for reason in Reason::ALL {
         let excuse = OUT_OF_REACH.iter().find(|(excused, _)| excused == reason);
         match (named.contains(reason.name()), excuse) {

@@ -21,11 +21,11 @@ pub enum Session {
     Any(State),
 }
 
-/// What is to become of a packet: `next|shot|observed [REASON] [none | STATE | TCP-STATE] [by RULE]`.
+/// What is to become of a packet: `next|shot|observed|any [REASON]|shot|observed [REASON] [none | STATE | TCP-STATE] [by RULE]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expectation {
-    /// `VERDICT_*`.
-    pub verdict: u32,
+    /// `VERDICT_*`; none is any.
+    pub verdict: Option<u32>,
     /// The name of the reason; none is any that fits the verdict.
     pub reason: Option<String>,
     /// The session afterwards.
@@ -42,10 +42,11 @@ impl Expectation {
     pub fn parse(text: &str, tcp: bool) -> Result<Self> {
         let mut words = Words::new(text);
         let verdict = match words.take("a verdict")? {
-            "next" => VERDICT_ALLOWED,
-            "shot" => VERDICT_DENIED,
-            "observed" => VERDICT_OBSERVED,
-            other => bail!("a verdict is next, shot or observed, not {other:?}"),
+            "next" => Some(VERDICT_ALLOWED),
+            "shot" => Some(VERDICT_DENIED),
+            "observed" => Some(VERDICT_OBSERVED),
+            "any" => None,
+            other => bail!("a verdict is next, shot, observed or any, not {other:?}"),
         };
         let mut expectation = Self { verdict, reason: None, session: Session::Whatever, rule: None };
         while words.peek().is_some() {
@@ -93,7 +94,7 @@ impl fmt::Display for Session {
 
 impl fmt::Display for Expectation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(verdict_name(self.verdict))?;
+        f.write_str(self.verdict.map_or("any", verdict_name))?;
         if let Some(reason) = &self.reason {
             write!(f, " {reason}")?;
         }
@@ -113,7 +114,13 @@ mod tests {
 
     #[test]
     fn an_expectation_reads_as_it_is_printed() {
-        for text in ["next", "shot tcp-window", "next session established by web", "observed default-deny new"] {
+        for text in [
+            "next",
+            "shot tcp-window",
+            "next session established by web",
+            "any established",
+            "observed default-deny new",
+        ] {
             assert_eq!(Expectation::parse(text, false).unwrap().to_string(), text);
         }
         assert_eq!(Expectation::parse("next established", true).unwrap().session, Session::Tcp(TcpState::Established));

@@ -40,8 +40,8 @@ pub fn run(lab: &Lab, file: &str, text: &str, variant: Variant) -> Result<()> {
         if let Err(error) = runner.one(line) {
             let script = if runner.script.is_empty() { String::new() } else { format!(" ({})", runner.script) };
             failures.push(format!("{file}:{}:{script} {}\n    {error:#}", line.number, line.text.trim()));
-            // Nothing can be run without an instance.
-            if runner.bench.is_none() {
+            // What follows would fail, too.
+            if matches!(line.statement, Statement::Attach(_) | Statement::Policy(_)) {
                 break;
             }
         }
@@ -94,11 +94,12 @@ impl Runner<'_> {
                 ensure!(count == *expected, "there are {count} sessions");
             }
             Statement::Fill(count, sender, packet) => {
-                for number in 0..*count {
-                    let packet = packet.replace('*', &(20_000 + number).to_string());
-                    let (frame, direction) = self.frame(*sender, &packet)?;
-                    self.lab.server.run(|| self.bench()?.run_uncounted(&frame, direction))?;
-                }
+                let packet = |number: u16| packet.replace('*', &(20_000 + number).to_string());
+                let frames: Result<Vec<_>> = (0..*count).map(|number| self.frame(*sender, &packet(number))).collect();
+                let (bench, frames) = (self.bench()?, frames?);
+                self.lab.server.run(|| {
+                    frames.iter().try_for_each(|(frame, direction)| bench.run_uncounted(frame, *direction).map(drop))
+                })?;
             }
             Statement::Case(sender, packet, expected) => self.case(*sender, packet, expected)?,
         }
@@ -145,7 +146,7 @@ impl Runner<'_> {
         let hits = if expected.rule.is_some() { bench.rule_packets()? } else { Vec::new() };
         let seen = self.lab.server.run(|| bench.run(&frame, direction))?;
         let mut got = vec![verdict_name(seen.verdict).to_owned(), seen.reason.to_owned()];
-        let mut right = seen.verdict == expected.verdict;
+        let mut right = expected.verdict.is_none_or(|verdict| verdict == seen.verdict);
         right &= expected.reason.as_ref().is_none_or(|reason| reason == seen.reason);
         let session = bench.session(&frame)?;
         let state = session.map(|(state, tcp)| match (&expected.session, state, tcp) {
