@@ -12,6 +12,7 @@ use std::{
 
 const MAP_CREATE: i32 = 0;
 const MAP_LOOKUP_ELEM: i32 = 1;
+const MAP_UPDATE_ELEM: i32 = 2;
 const OBJ_PIN: i32 = 6;
 const OBJ_GET: i32 = 7;
 const PROG_TEST_RUN: i32 = 10;
@@ -70,6 +71,18 @@ pub fn look_up(map: &OwnedFd, key: u32, size: usize) -> io::Result<Vec<u8>> {
     put_address(&mut attributes, 4, value.as_mut_ptr().cast_const());
     call(MAP_LOOKUP_ELEM, &mut attributes)?;
     Ok(value)
+}
+
+/// Writes one value of a map whose keys are `u32`.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn update(map: &OwnedFd, key: u32, value: &[u8]) -> io::Result<()> {
+    let mut attributes = [0; 8];
+    attributes[0] = map.as_raw_fd().cast_unsigned();
+    put_address(&mut attributes, 2, (&raw const key).cast());
+    put_address(&mut attributes, 4, value.as_ptr());
+    call(MAP_UPDATE_ELEM, &mut attributes).map(drop)
 }
 
 /// What a test run of a TC program is given besides the frame: the fields of `struct __sk_buff` that the kernel takes

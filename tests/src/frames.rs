@@ -45,7 +45,7 @@ pub fn tcp(from: u16, to: u16, flags: u8) -> Vec<u8> {
 }
 
 /// The Internet checksum.
-fn checksum(bytes: &[u8]) -> u16 {
+pub fn checksum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)])));
     let sum: u32 = words.sum();
     let folded = (sum & 0xffff) + (sum >> 16);

@@ -70,6 +70,17 @@ pub fn set_up(interface: &str) -> Result<()> {
         .with_context(|| format!("cannot turn {interface} on"))
 }
 
+/// Turns an interface off.
+///
+/// # Errors
+/// When there is none of that name.
+pub fn set_down(interface: &str) -> Result<()> {
+    let mut header = link_header(index(interface)?, 0);
+    // The mask of what changes.
+    header[12..16].copy_from_slice(&libc::IFF_UP.to_ne_bytes());
+    Message::new(libc::RTM_NEWLINK, 0, &header).apply().with_context(|| format!("cannot turn {interface} off"))
+}
+
 /// Removes an interface.
 ///
 /// # Errors
