@@ -3,12 +3,14 @@
 //! Everything a test makes lives in network and mount namespaces that only its own file descriptors keep alive: a test
 //! killed at any instant leaves no interface, no pin, no mount and no program behind.
 
+pub mod bed;
 pub mod bpf;
 pub mod bpffs;
 pub mod capture;
 pub mod daemon;
 pub mod documents;
 pub mod event;
+pub mod flows;
 pub mod frames;
 pub mod hook;
 pub mod interface;
@@ -18,5 +20,7 @@ pub mod netlink;
 pub mod privilege;
 pub mod process;
 pub mod programs;
+pub mod ring;
+pub mod run_time;
 pub mod traffic;
 pub mod wait;
