@@ -35,7 +35,9 @@ rule echo       allow in  udp from any to any port 7000
 
 /// A port that [`POLICY`] allows from anywhere.
 pub const OPEN_PORT: u16 = 443;
-/// One that it denies.
+/// A UDP port that it allows from anywhere.
+pub const ECHO_PORT: u16 = 7000;
+/// A TCP port that it denies.
 pub const CLOSED_PORT: u16 = 3389;
 /// `TC_ACT_UNSPEC`: the frame went on.
 pub const PASSED: i32 = -1;
@@ -63,7 +65,8 @@ impl<'a> Bed<'a> {
     /// # Errors
     /// When that fails.
     pub fn new(lab: &'a Lab) -> Result<Self> {
-        lab.attach(&["--mode", "enforce", "--policy", lab.policy(POLICY)?])?;
+        // Strict, so that a packet of a lost session is dropped, and not taken for the first of another.
+        lab.attach(&["--mode", "enforce", "--midstream", "strict", "--policy", lab.policy(POLICY)?])?;
         let open = |path: &str| {
             let path = format!("{BPFFS}/mseg/default/{path}");
             lab.mounts.run(|| bpf::open_pin(path.as_ref())).with_context(|| format!("cannot open {path}"))

@@ -1,4 +1,4 @@
-//! TCP conversations in great number: each from a client of its own with the protected host, one frame at a time.
+//! Conversations in great number: each from a client of its own with the protected host, one frame at a time.
 
 use std::net::IpAddr;
 
@@ -41,9 +41,23 @@ pub enum Step {
     Reply,
     /// A SYN+ACK from the client, which nobody asked for.
     ClientSynAck,
+    /// The client's UDP datagram.
+    Ask,
+    /// The server's.
+    Answer,
 }
 
-/// Data in [`Step::Data`] and [`Step::Reply`].
+impl Step {
+    const fn is_from_server(self) -> bool {
+        matches!(self, Self::SynAck | Self::Reply | Self::Answer)
+    }
+
+    const fn is_udp(self) -> bool {
+        matches!(self, Self::Ask | Self::Answer)
+    }
+}
+
+/// Data in [`Step::Data`] and [`Step::Reply`], and in datagrams.
 pub const PAYLOAD: usize = 64;
 
 const CLIENT_PORT: u16 = 40_000;
@@ -61,7 +75,8 @@ pub struct Frames {
 impl Frames {
     /// Of clients in a network (of 256 each family has) that talk to a port of the server.
     pub fn new(family: Family, network: u8, port: u16, step: Step) -> Self {
-        let from_server = matches!(step, Step::SynAck | Step::Reply);
+        let from_server = step.is_from_server();
+        let protocol = if step.is_udp() { 17 } else { 6 };
         let (client, server, kind) = match (family, SERVER_V4, SERVER_V6) {
             (Family::V4, IpAddr::V4(server), _) => (vec![network, 0, 0, 0], server.octets().to_vec(), [0x08, 0x00]),
             (_, _, server) => {
@@ -71,17 +86,19 @@ impl Frames {
                 (client, server.to_vec(), [0x86, 0xdd])
             }
         };
-        let mut segment = segment(step, port, from_server);
+        let (source, destination) = if from_server { (port, CLIENT_PORT) } else { (CLIENT_PORT, port) };
+        let ports = [source.to_be_bytes(), destination.to_be_bytes()].concat();
+        let mut segment = if step.is_udp() { datagram(ports) } else { segment(step, ports) };
         let length = u16::try_from(segment.len()).unwrap_or(u16::MAX);
         let mut frame = [&SERVER_MAC[..], &CLIENT_MAC, &kind].concat();
         match family {
             Family::V4 => {
                 let [high, low] = (20 + length).to_be_bytes();
-                frame.extend_from_slice(&[0x45, 0, high, low, 0, 1, 0x40, 0, 64, 6, 0, 0]);
+                frame.extend_from_slice(&[0x45, 0, high, low, 0, 1, 0x40, 0, 64, protocol, 0, 0]);
             }
             Family::V6 => {
                 let [high, low] = length.to_be_bytes();
-                frame.extend_from_slice(&[0x60, 0, 0, 0, high, low, 6, 64]);
+                frame.extend_from_slice(&[0x60, 0, 0, 0, high, low, protocol, 64]);
             }
         }
         let client_at = frame.len() + if from_server { server.len() } else { 0 };
@@ -105,7 +122,14 @@ impl Frames {
     }
 }
 
-fn segment(step: Step, port: u16, from_server: bool) -> Vec<u8> {
+fn datagram(mut ports: Vec<u8>) -> Vec<u8> {
+    let length = u16::try_from(8 + PAYLOAD).unwrap_or(u16::MAX).to_be_bytes();
+    ports.extend_from_slice(&[length[0], length[1], 0, 0]);
+    ports.resize(8 + PAYLOAD, 0);
+    ports
+}
+
+fn segment(step: Step, ports: Vec<u8>) -> Vec<u8> {
     const SYN: u8 = 0x02;
     const PUSH: u8 = 0x08;
     const ACK: u8 = 0x10;
@@ -116,9 +140,9 @@ fn segment(step: Step, port: u16, from_server: bool) -> Vec<u8> {
         Step::Data => (PUSH | ACK, CLIENT_SEQUENCE + 1, SERVER_SEQUENCE + 1, PAYLOAD),
         Step::Reply => (PUSH | ACK, SERVER_SEQUENCE + 1, CLIENT_SEQUENCE + 1, PAYLOAD),
         Step::ClientSynAck => (SYN | ACK, CLIENT_SEQUENCE, SERVER_SEQUENCE + 1, 0),
+        Step::Ask | Step::Answer => (0, 0, 0, 0),
     };
-    let (source, destination) = if from_server { (port, CLIENT_PORT) } else { (CLIENT_PORT, port) };
-    let mut segment = [source.to_be_bytes(), destination.to_be_bytes()].concat();
+    let mut segment = ports;
     segment.extend_from_slice(&sequence.to_be_bytes());
     segment.extend_from_slice(&acknowledgement.to_be_bytes());
     segment.extend_from_slice(&[0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);

@@ -10,6 +10,7 @@ pub mod capture;
 pub mod daemon;
 pub mod documents;
 pub mod event;
+pub mod flood;
 pub mod flows;
 pub mod frames;
 pub mod hook;

@@ -72,19 +72,16 @@ pub fn thread_time() -> io::Result<Duration> {
     Ok(Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?))
 }
 
-/// Keeps this thread on one processor.
-///
-/// # Errors
-/// When there is no such processor for it.
-pub fn pin_to(processor: usize) -> io::Result<()> {
+/// Keeps this thread on the processor it is on, and asks that no ordinary thread interrupts it. What is refused only
+/// makes times noisier.
+pub fn steady() {
     let mut set = CpuSet::new();
-    set.set(processor)?;
-    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
-}
-
-/// Asks that no ordinary thread interrupts this one. Refused, times are only noisier.
-pub fn prefer() -> bool {
+    if let Ok(processor) = nix::sched::sched_getcpu()
+        && set.set(processor).is_ok()
+    {
+        let _ = sched_setaffinity(Pid::from_raw(0), &set);
+    }
     let parameters = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the parameters are live; 0 is this thread.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) == 0 }
+    // SAFETY: the parameters are live; 0 is this thread. What it starts is ordinary again.
+    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameters) };
 }
