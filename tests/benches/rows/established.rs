@@ -1,11 +1,12 @@
 //! T1, T2 and T6: packets of established sessions.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use mseg_tests::{
     bed::{Bed, OPEN_PORT, PASSED},
     flows::{Family, Frames, Step},
     hook::Hook,
     lab::Lab,
+    run_time,
 };
 
 use crate::{
@@ -20,6 +21,7 @@ const NETWORK: u8 = 10;
 pub(crate) fn hot(plan: &Plan, report: &mut Report) -> Result<()> {
     let lab = Lab::new(Hook::Tcx)?;
     lab.server.run(|| -> Result<()> {
+        run_time::steady();
         let (bed, floor) = (Bed::new(&lab)?, Floor::load()?);
         let mut contenders = vec![];
         for family in Family::BOTH {
@@ -29,11 +31,7 @@ pub(crate) fn hot(plan: &Plan, report: &mut Report) -> Result<()> {
         }
         let taken = measure::hot(&bed, plan, &mut contenders)?;
         let passed = bed.reason("session")?;
-        anyhow::ensure!(
-            passed >= u64::from(plan.repeat),
-            "the frames belonged to no session: {:#}",
-            bed.lab().stats()?
-        );
+        ensure!(passed >= u64::from(plan.repeat), "the frames belonged to no session: {:#}", bed.lab().stats()?);
         let (four, six) = taken.split_at(CONTENDERS);
         for (family, taken) in Family::BOTH.into_iter().zip([four, six]) {
             row("T1", family, 1, taken, Some(Goal::at_most(1.6, 1.25)), false, report);
@@ -57,6 +55,7 @@ pub(crate) fn spread(plan: &Plan, report: &mut Report) -> Result<()> {
     for family in Family::BOTH {
         let lab = Lab::new(Hook::Tcx)?;
         lab.server.run(|| -> Result<()> {
+            run_time::steady();
             let (bed, floor) = (Bed::new(&lab)?, Floor::load()?);
             let mut open = 0;
             for flows in [1_024, plan.many] {

@@ -5,17 +5,21 @@
 //!     cargo bench -p mseg-tests -- --quick             only to see that it can be measured
 //!     cargo bench -p mseg-tests -- --flood 10000000    the whole flood of T9
 //!     cargo bench -p mseg-tests -- --json FILE --rounds 31
-//!     ... 2>/dev/null
 
+mod denied;
 mod established;
+mod flood;
 mod floor;
+mod fresh;
 mod measure;
+mod memory;
 mod report;
+mod throughput;
 
 use std::{env, fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result, bail};
-use mseg_tests::{privilege, run_time};
+use mseg_tests::privilege;
 
 use measure::Plan;
 use report::Report;
@@ -23,7 +27,15 @@ use report::Report;
 /// A group of rows, and what measures them.
 type Group = (&'static [&'static str], fn(&Plan, &mut Report) -> Result<()>);
 
-const GROUPS: [Group; 2] = [(&["T1", "T6"], established::hot), (&["T2"], established::spread)];
+const GROUPS: [Group; 7] = [
+    (&["T1", "T6"], established::hot),
+    (&["T2"], established::spread),
+    (&["T3"], fresh::rows),
+    (&["T5"], denied::rows),
+    (&["T7"], throughput::rows),
+    (&["T9"], flood::rows),
+    (&["T12"], memory::rows),
+];
 
 /// What the command line asks for.
 struct Arguments {
