@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Rebuilds the BPF object, ebpf/prebuilt/mseg.o, and the record of what it was built from and with, mseg.toml.
+# Rebuilds the BPF objects in ebpf/prebuilt/, and for each the record of what it was built from and with: mseg.o and
+# mseg.toml, the filter; floor.o and floor.toml, what the benchmarks compare it with.
 #
-#   ebpf/build.sh                       build, and write both
-#   ebpf/build.sh --check               build, and fail unless the committed object is byte-identical
+#   ebpf/build.sh                       build, and write all four
+#   ebpf/build.sh --check               build, and fail unless the committed objects are byte-identical
 #   ebpf/build.sh --install-toolchain   install the recorded toolchain first (Debian, as root)
-#   ebpf/build.sh --record              print the record of the sources alone (what `cargo test` compares)
+#   ebpf/build.sh --record OBJECT       print the record of the sources of mseg or floor alone
 #
 # Where the recorded toolchain is not present the build still works with any nightly Rust that has rust-src, and
 # bpf-linker (MSEG_BPF_RUSTC, MSEG_BPF_CARGO, MSEG_BPF_STRIP), but the bytes may differ.
@@ -32,10 +33,14 @@ install_toolchain() {
   fi
 }
 
-# The sources, one hash a file, in an order of their own; then the locked versions of what is linked in.
+objects=(mseg floor)
+
+# The sources of an object, one hash a file, in an order of their own; then the locked versions of what is linked in.
 record_sources() {
+  local folders=(ebpf/src)
+  [ "$1" = mseg ] || folders+=("ebpf/$1")
   echo "[sources]"
-  { find ebpf/src -type f -name '*.rs'; echo ebpf/Cargo.toml; echo ebpf/build.sh; } | LC_ALL=C sort |
+  { find "${folders[@]}" -type f -name '*.rs'; echo ebpf/Cargo.toml; echo ebpf/build.sh; } | LC_ALL=C sort |
     while read -r file; do printf '"%s" = "%s"\n' "$file" "$(sha256sum <"$file" | cut -d' ' -f1)"; done
   # The profile it is built with, from the workspace's manifest.
   printf '"profile" = "%s"\n' "$(sed -n '/^\[profile\.release/,/^$/p' Cargo.toml | sha256sum | cut -d' ' -f1)"
@@ -58,39 +63,50 @@ build() {
     "--remap-path-prefix=$root=mseg" "--remap-path-prefix=$cargo_home=cargo"
   )
   # Settings of the caller's own (RUSTFLAGS, a wrapper, CI's incremental switch) must not reach the object.
-  env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u RUSTC_WRAPPER -u RUSTUP_TOOLCHAIN \
-    CARGO_ENCODED_RUSTFLAGS="$(printf '%s\x1f' "${flags[@]}" | sed 's/\x1f$//')" \
-    RUSTC="$rustc" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$target" CARGO_INCREMENTAL=0 \
-    "$cargo" build --quiet --locked --release --target bpfel-unknown-none -Zbuild-std=core \
-    -p mseg-ebpf --bin mseg-ebpf --features program
-  "$strip" -g -o "$target/mseg.o" "$target/bpfel-unknown-none/release/mseg-ebpf"
+  local object binary feature
+  for object in "${objects[@]}"; do
+    case $object in mseg) binary=mseg-ebpf feature=program ;; *) binary=mseg-$object feature=$object ;; esac
+    env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u RUSTC_WRAPPER -u RUSTUP_TOOLCHAIN \
+      CARGO_ENCODED_RUSTFLAGS="$(printf '%s\x1f' "${flags[@]}" | sed 's/\x1f$//')" \
+      RUSTC="$rustc" RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR="$target" CARGO_INCREMENTAL=0 \
+      "$cargo" build --quiet --locked --release --target bpfel-unknown-none -Zbuild-std=core \
+      -p mseg-ebpf --bin "$binary" --features "$feature"
+    "$strip" -g -o "$target/$object.o" "$target/bpfel-unknown-none/release/$binary"
+  done
 }
 
+# The record of an object, whose file is the second argument.
 record() {
-  echo "# Written by ebpf/build.sh: what mseg.o was built from and with. Do not edit."
-  echo "object = \"$(sha256sum <"$1" | cut -d' ' -f1)\""
+  echo "# Written by ebpf/build.sh: what $1.o was built from and with. Do not edit."
+  echo "object = \"$(sha256sum <"$2" | cut -d' ' -f1)\""
   echo
   echo "[toolchain]"
   echo "rustc = \"$("$rustc" --version)\""
   echo "bpf-linker = \"$(bpf-linker --version | head -n 1)\""
   echo "strip = \"$("$strip" --version | grep -o 'LLVM version.*' | head -n 1)\""
   echo
-  record_sources
+  record_sources "$1"
 }
 
 case ${1:-} in
-  --record) record_sources ;;
+  --record)
+    case ${2:-} in mseg | floor) record_sources "$2" ;; *) die "--record mseg or --record floor" ;; esac ;;
   --install-toolchain) install_toolchain ;;
   --check)
     build
-    record target-bpf/mseg.o | diff -u ebpf/prebuilt/mseg.toml - || die "the record differs: run ebpf/build.sh"
-    cmp target-bpf/mseg.o ebpf/prebuilt/mseg.o || die "the object differs: run ebpf/build.sh"
-    echo "ebpf/prebuilt/mseg.o is what the sources build" ;;
+    for object in "${objects[@]}"; do
+      record "$object" "target-bpf/$object.o" | diff -u "ebpf/prebuilt/$object.toml" - ||
+        die "the record of $object.o differs: run ebpf/build.sh"
+      cmp "target-bpf/$object.o" "ebpf/prebuilt/$object.o" || die "$object.o differs: run ebpf/build.sh"
+      echo "ebpf/prebuilt/$object.o is what the sources build"
+    done ;;
   "")
     build
     mkdir -p ebpf/prebuilt
-    cp target-bpf/mseg.o ebpf/prebuilt/mseg.o
-    record ebpf/prebuilt/mseg.o >ebpf/prebuilt/mseg.toml
-    echo "ebpf/prebuilt/mseg.o: $(stat -c %s ebpf/prebuilt/mseg.o) bytes" ;;
+    for object in "${objects[@]}"; do
+      cp "target-bpf/$object.o" "ebpf/prebuilt/$object.o"
+      record "$object" "ebpf/prebuilt/$object.o" >"ebpf/prebuilt/$object.toml"
+      echo "ebpf/prebuilt/$object.o: $(stat -c %s "ebpf/prebuilt/$object.o") bytes"
+    done ;;
   *) die "unknown argument $1; see the head of this file" ;;
 esac

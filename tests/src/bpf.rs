@@ -153,40 +153,33 @@ pub fn program_lives(id: u32) -> bool {
     call_for_fd(PROG_GET_FD_BY_ID, &mut [id, 0, 0]).is_ok()
 }
 
-fn put_address(attributes: &mut [u32], at: usize, pointer: *const u8) {
+pub(crate) fn put_address(attributes: &mut [u32], at: usize, pointer: *const u8) {
     let bytes = (pointer as u64).to_ne_bytes();
     for (word, half) in attributes[at..].iter_mut().zip(bytes.chunks_exact(4)) {
         *word = u32::from_ne_bytes([half[0], half[1], half[2], half[3]]);
     }
 }
 
-fn call_for_fd(command: i32, attributes: &mut [u32]) -> io::Result<OwnedFd> {
+pub(crate) fn call_for_fd(command: i32, attributes: &mut [u32]) -> io::Result<OwnedFd> {
     let fd = call(command, attributes)?;
     // SAFETY: the command answers with a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// `attributes` is `union bpf_attr`, as far as the command reads it.
-fn call(command: i32, attributes: &mut [u32]) -> io::Result<i32> {
+pub(crate) fn call(command: i32, attributes: &mut [u32]) -> io::Result<i32> {
     // The union holds 8-byte numbers, so it must be aligned for them.
-    let mut aligned = [0_u64; 8];
-    let mut words = aligned.iter_mut();
-    for pair in attributes.chunks(2) {
-        let word = words.next().ok_or(io::ErrorKind::InvalidInput)?;
-        let bytes = [pair[0].to_ne_bytes(), pair.get(1).copied().unwrap_or(0).to_ne_bytes()].concat();
-        *word = u64::from_ne_bytes(bytes.try_into().map_err(|_| io::ErrorKind::InvalidInput)?);
-    }
+    #[repr(C, align(8))]
+    struct Aligned([u32; 16]);
+    let mut aligned = Aligned([0; 16]);
+    let words = aligned.0.get_mut(..attributes.len()).ok_or(io::ErrorKind::InvalidInput)?;
+    words.copy_from_slice(attributes);
     let size = size_of_val(attributes);
     // SAFETY: `aligned` is live and at least `size` long; the addresses in it are of buffers that the callers hold.
-    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, aligned.as_mut_ptr(), size) };
+    let answer = unsafe { libc::syscall(libc::SYS_bpf, command, aligned.0.as_mut_ptr(), size) };
     if answer < 0 {
         return Err(io::Error::last_os_error());
     }
-    for (pair, word) in attributes.chunks_mut(2).zip(aligned) {
-        let bytes = word.to_ne_bytes();
-        for (half, bytes) in pair.iter_mut().zip(bytes.chunks_exact(4)) {
-            *half = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
-    }
+    attributes.copy_from_slice(&aligned.0[..attributes.len()]);
     i32::try_from(answer).map_err(|_| io::ErrorKind::InvalidData.into())
 }

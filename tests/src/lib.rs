@@ -3,6 +3,7 @@
 //! Everything a test makes lives in network and mount namespaces that only its own file descriptors keep alive: a test
 //! killed at any instant leaves no interface, no pin, no mount and no program behind.
 
+pub mod bed;
 pub mod bpf;
 pub mod bpffs;
 pub mod capture;
@@ -10,6 +11,8 @@ pub mod daemon;
 pub mod dhcp;
 pub mod documents;
 pub mod event;
+pub mod flood;
+pub mod flows;
 pub mod frames;
 pub mod health;
 pub mod hook;
@@ -24,6 +27,8 @@ pub mod packets;
 pub mod privilege;
 pub mod process;
 pub mod programs;
+pub mod ring;
+pub mod run_time;
 pub mod topology;
 pub mod traffic;
 pub mod verdicts;
