@@ -10,7 +10,7 @@ use mseg_ebpf::{
         time,
     },
     packet::Packet,
-    session::key,
+    session::{key, progress::Trust},
 };
 
 use super::{maps, memory, skb::__sk_buff};
@@ -42,6 +42,8 @@ const ENFORCE: u32 = 2;
 const PICK_UP: u32 = 4;
 /// The packet was counted at another interface.
 const COUNTED: u32 = 8;
+/// TCP packets that do not fit their session pass.
+const TRUST: u32 = 32;
 /// Packets are to be marked when they are counted.
 const MARK: u32 = 16;
 
@@ -65,11 +67,11 @@ impl Env {
         if mode != MODE_OBSERVE {
             flags |= ENFORCE;
         }
+        if midstream == MIDSTREAM_PICKUP || (midstream == MIDSTREAM_GRACE && now_ns < grace_until_ns) {
+            flags |= PICK_UP | TRUST;
+        }
         // While observing, what runs is learnt, so that enforcing later does not cut it off.
-        if mode == MODE_OBSERVE
-            || midstream == MIDSTREAM_PICKUP
-            || (midstream == MIDSTREAM_GRACE && now_ns < grace_until_ns)
-        {
+        if mode == MODE_OBSERVE {
             flags |= PICK_UP;
         }
         if marks != 0 {
@@ -152,12 +154,6 @@ impl Env {
         self.packets as u64
     }
 
-    /// Whether a packet is right whatever was seen before: the protected side's own, or while the filter is learning.
-    #[inline(always)]
-    pub(crate) fn trusts(&self) -> bool {
-        self.flags & (OUT | PICK_UP) != 0
-    }
-
     /// Whether what is denied is dropped.
     #[inline(always)]
     pub(crate) fn enforces(&self) -> bool {
@@ -168,6 +164,12 @@ impl Env {
     #[inline(always)]
     pub(crate) fn picks_up(&self) -> bool {
         self.flags & PICK_UP != 0
+    }
+
+    /// What becomes of TCP packets that do not fit their session.
+    #[inline(always)]
+    pub(crate) fn trust(&self) -> Trust {
+        Trust { passes: self.flags & TRUST != 0, learns: self.flags & PICK_UP != 0 }
     }
 
     #[inline(always)]

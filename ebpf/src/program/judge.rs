@@ -9,7 +9,7 @@ use mseg_ebpf::{
     },
     packet::{Fragment, Packet, protocol, transport::ECHO_REPLY},
     policy::Tuple,
-    session::tcp,
+    session::{progress::Reopening, tcp},
 };
 use zerocopy::transmute;
 
@@ -102,11 +102,19 @@ pub(crate) const NO_SESSION: u64 = 0;
 pub(crate) const STALE_SESSION: u64 = 1;
 /// What [`judge_session`] returns for a packet that opens a session in the place of this one.
 pub(crate) const REPLACES: u64 = 2;
+/// Bit of what [`judge_session`] returns: the packet may open a session beside this one.
+pub(crate) const BESIDE: u64 = 1 << 63;
+
+/// Whether a packed judgement says that the session does not expect the packet. A newer session may.
+#[inline(always)]
+pub(crate) const fn is_unexpected(judgement: u64) -> bool {
+    (judgement >> 32) as u8 == Reason::TcpWindow as u8
+}
 
 /// Argument of [`judge_session`]: the session was just judged again.
 pub(crate) const REJUDGED: u32 = 2;
 
-/// Judges a packet by its session. A packed [`Judgement`], [`NO_SESSION`], [`STALE_SESSION`] or [`REPLACES`]. Bit 0 of
+/// Judges a packet by its session. A packed [`Judgement`], or one of the numbers above. Bit 0 of
 /// `call` is set if the sender is the key's lower endpoint, bit 1 is [`REJUDGED`].
 #[unsafe(no_mangle)]
 pub extern "C" fn judge_session(
@@ -126,10 +134,11 @@ pub extern "C" fn judge_session(
         sessions::expire(env, key, session);
         return NO_SESSION;
     }
-    if sessions::reopens(session, packet) {
-        return REPLACES;
+    match sessions::reopens(session, packet) {
+        Reopening::InPlace => REPLACES,
+        Reopening::Beside => sessions::go_on(env, packet, key, session, call) | BESIDE,
+        Reopening::None => sessions::go_on(env, packet, key, session, call),
     }
-    sessions::go_on(env, packet, key, session, call)
 }
 
 /// Why a packet may not open a session, whatever the policy says.

@@ -132,37 +132,59 @@ fn judge_by_session(
     session: Option<*mut Session>,
     sender_is_lower: u32,
 ) -> u64 {
-    let session = match session {
-        Some(session) => Some(session),
-        None => maps::HALF_OPEN.get_ptr_mut(key),
-    };
-    let mut judgement = judge::NO_SESSION;
-    if let Some(session) = session {
-        if packet.tcp_flags & (SYN | ACK) == SYN | ACK {
-            headers::read_scale(skb, &raw mut *packet);
-        }
-        judgement = judge::judge_session(env, packet, key, session, sender_is_lower);
-        if judgement == judge::STALE_SESSION {
-            sessions::rejudge(env, key, session);
-            judgement = judge::judge_session(env, packet, key, session, sender_is_lower | judge::REJUDGED);
-        }
-    }
-    if judgement > judge::REPLACES {
-        return judgement;
+    if packet.tcp_flags & (SYN | ACK) == SYN | ACK {
+        headers::read_scale(skb, &raw mut *packet);
     }
     let mut call = sender_is_lower;
+    let mut judgement = judge::NO_SESSION;
+    if let Some(session) = session {
+        judgement = judge_once(env, packet, key, session, sender_is_lower);
+    }
+    // A SYN passes through the session as it is; a session of its own it has only if the policy wants it.
+    let through = if judgement & judge::BESIDE != 0 { judgement & !judge::BESIDE } else { judge::NO_SESSION };
     if judgement == judge::REPLACES {
         call |= sessions::REPLACES;
+    } else if judgement == judge::NO_SESSION || through != judge::NO_SESSION || judge::is_unexpected(judgement) {
+        if let Some(session) = maps::HALF_OPEN.get_ptr_mut(key)
+            && (judgement == judge::NO_SESSION || sessions::is_handshake(session, packet))
+        {
+            // A newer one, whose handshake is not over.
+            let newer = judge_once(env, packet, key, session, sender_is_lower);
+            if newer == judge::REPLACES {
+                call |= sessions::REPLACES_HALF_OPEN;
+                judgement = newer;
+            } else if newer != judge::NO_SESSION && !(judge::is_unexpected(newer) && judgement != judge::NO_SESSION) {
+                return newer;
+            }
+        }
+    }
+    if judgement > judge::REPLACES && through == judge::NO_SESSION {
+        return judgement;
     }
     if let Some(reason) = judge::refusal(env, packet) {
         return Judgement::unruled(reason).pack();
     }
     let decision = judge::decide(env, packet);
+    if through != judge::NO_SESSION && !Decision::allows(decision) {
+        return through;
+    }
     if Decision::allows(decision) || !env.enforces() {
         headers::read_scale(skb, &raw mut *packet);
         call |= sources::admit(env, key, sender_is_lower);
     }
-    sessions::open(env, packet, key, call, decision)
+    let opened = sessions::open(env, packet, key, call, decision);
+    if through != judge::NO_SESSION { through } else { opened }
+}
+
+/// Judges a packet by one session, after judging the session itself if need be.
+#[inline(always)]
+fn judge_once(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, sender_is_lower: u32) -> u64 {
+    let judgement = judge::judge_session(env, packet, key, session, sender_is_lower);
+    if judgement != judge::STALE_SESSION {
+        return judgement;
+    }
+    sessions::rejudge(env, key, session);
+    judge::judge_session(env, packet, key, session, sender_is_lower | judge::REJUDGED)
 }
 
 /// Writes the packet's key; 1 if its sender is the lower endpoint, else 0.

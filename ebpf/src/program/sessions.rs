@@ -10,18 +10,21 @@ use mseg_ebpf::{
         reason::Reason,
         session::{
             FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_LOG, FLAG_OUT, FLAG_PICKED_UP,
-            FLAG_SAMPLED, Sequence, Session, SessionKey, SessionState, Traffic,
+            FLAG_SAMPLED, Sequence, Session, SessionKey, SessionState, TcpState, Traffic,
         },
         stats::VERDICT_ALLOWED,
         time,
     },
     packet::{
         Fragment, Packet, protocol,
-        transport::{icmp_type, tcp_flag::FIN},
+        transport::{
+            icmp_type,
+            tcp_flag::{FIN, SYN},
+        },
     },
     policy::Tuple,
     session::{
-        progress::{self, ANSWERED, LIBERAL, OUTSIDE, from_client},
+        progress::{self, ANSWERED, LIBERAL, OUTSIDE, Reopening, from_client},
         tcp,
         window::{self, Side},
     },
@@ -150,19 +153,27 @@ pub extern "C" fn expire(env: *const Env, key: *const SessionKey, session: *mut 
 pub(crate) fn remove(key: &SessionKey, session: *mut Session) {
     // SAFETY: as in `is_expired`.
     let half_open = unsafe { (*session).flags } & FLAG_HALF_OPEN != 0;
+    if half_open { remove_from_half_open(key) } else { remove_from_sessions(key) }
+}
+
+#[inline(always)]
+fn remove_from_sessions(key: &SessionKey) {
     // Another CPU may have removed it already, which is as well.
-    if half_open {
-        if maps::HALF_OPEN.remove(key).is_ok() {
-            events::count(|stats| stats.half_open_removed += 1);
-        }
-    } else if maps::SESSIONS.remove(key).is_ok() {
+    if maps::SESSIONS.remove(key).is_ok() {
         events::count(|stats| stats.sessions_removed += 1);
     }
 }
 
-/// Whether the packet opens a new session in the place of this one.
 #[inline(always)]
-pub(crate) fn reopens(session: *mut Session, packet: &Packet) -> bool {
+fn remove_from_half_open(key: &SessionKey) {
+    if maps::HALF_OPEN.remove(key).is_ok() {
+        events::count(|stats| stats.half_open_removed += 1);
+    }
+}
+
+/// Whether the packet may open another session.
+#[inline(always)]
+pub(crate) fn reopens(session: *mut Session, packet: &Packet) -> Reopening {
     // SAFETY: as in `is_expired`.
     progress::reopens(unsafe { &*session }, packet)
 }
@@ -212,6 +223,14 @@ fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, 
     true
 }
 
+/// Whether a packet may belong to the handshake of a half-open session, beside which an older one lives.
+#[inline(always)]
+pub(crate) fn is_handshake(session: *mut Session, packet: &Packet) -> bool {
+    // SAFETY: as in `is_expired`.
+    let state = unsafe { (*session).tcp_state };
+    packet.tcp_flags & SYN != 0 || matches!(state, TcpState::SynRecv)
+}
+
 /// What a packet does to its session ([`progress::Step::pack`]); writes all of it but the states.
 #[unsafe(no_mangle)]
 pub extern "C" fn step(env: *const Env, packet: *const Packet, session: *mut Session, from_client: u32) -> u32 {
@@ -222,8 +241,8 @@ pub extern "C" fn step(env: *const Env, packet: *const Packet, session: *mut Ses
     let from_client = from_client != 0;
     // SAFETY: as in `is_expired`.
     let before = unsafe { &*session };
-    let step = progress::step(before, packet, from_client, env.trusts(), time::created(env.now_ns));
-    if packet.protocol == protocol::TCP && step.found & OUTSIDE == 0 {
+    let step = progress::step(before, packet, from_client, env.trust(), time::created(env.now_ns));
+    if packet.protocol == protocol::TCP {
         if step.found & LIBERAL != 0 {
             // SAFETY: as in `is_expired`.
             unsafe { store(&raw mut (*session).flags, before.flags | FLAG_LIBERAL) };
@@ -298,13 +317,19 @@ pub extern "C" fn promote(env: *const Env, key: *const SessionKey, session: *mut
         store(&raw mut (*session).flags, flags & !(FLAG_HALF_OPEN | FLAG_SAMPLED));
         on_stack(&*session)
     };
+    // An older one, beside which this was opened, is over. Not if another CPU has just promoted this one.
+    if let Some(old) = maps::SESSIONS.get_ptr_mut(key) {
+        // SAFETY: as in `is_expired`.
+        let (created, end) = unsafe { ((*old).created, (*old).client.end) };
+        if created != entry.created || entry.client.end.wrapping_sub(end).wrapping_add(1 << 16) > 1 << 17 {
+            remove_from_sessions(key);
+        }
+    }
     // Inserted before it is removed, so that it is never absent. Two replies at once both insert equal entries.
     if maps::SESSIONS.insert(key, &entry, BPF_NOEXIST as u64).is_ok() {
         events::count(|stats| stats.sessions_promoted += 1);
     }
-    if maps::HALF_OPEN.remove(key).is_ok() {
-        events::count(|stats| stats.half_open_removed += 1);
-    }
+    remove_from_half_open(key);
     1
 }
 
@@ -392,8 +417,10 @@ fn tuple(key: &SessionKey, session: &Session) -> Tuple {
 
 /// Argument of [`open`]: the sender is the key's lower endpoint.
 pub(crate) const SENDER_IS_LOWER: u32 = 1;
-/// Argument of [`open`]: a session that the packet may replace is there. Also what [`sources::admit`] says of the source.
+/// Argument of [`open`]: the packet replaces a session of SESSIONS. What [`sources::admit`] says of the source comes on top.
 pub(crate) const REPLACES: u32 = 2;
+/// Argument of [`open`]: the packet replaces a session of HALF_OPEN.
+pub(crate) const REPLACES_HALF_OPEN: u32 = 4;
 
 /// Opens a session, unless `decision` (packed) drops its packet. A packed [`Judgement`].
 #[unsafe(no_mangle)]
@@ -468,11 +495,12 @@ fn open_session(env: &Env, packet: &Packet, key: &SessionKey, call: u32, decisio
         client_window: client.window,
         server_window: 0,
     };
+    // Only now that the new one may be: a packet that the policy denies closes nothing.
     if call & REPLACES != 0 {
-        // Only now that the new one may be: a packet that the policy denies closes nothing.
-        if let Some(old) = look_up(key) {
-            remove(key, old);
-        }
+        remove_from_sessions(key);
+    }
+    if call & REPLACES_HALF_OPEN != 0 {
+        remove_from_half_open(key);
     }
     if maps::HALF_OPEN.insert(key, &session, BPF_NOEXIST as u64).is_err() {
         // Another CPU opened it just now, or the table has no room.

@@ -4,7 +4,7 @@ use super::{tcp, window::Side};
 use crate::{
     abi::{
         policy::timeout,
-        session::{FLAG_CLIENT_IS_LOWER, FLAG_LIBERAL, Session, SessionState, TcpState},
+        session::{FLAG_CLIENT_IS_LOWER, FLAG_HALF_OPEN, FLAG_LIBERAL, Session, SessionState, TcpState},
         time,
     },
     packet::{
@@ -42,7 +42,16 @@ pub struct Step {
     pub receiver: Side,
 }
 
-/// A TCP packet that its sender may not send now. It changes nothing.
+/// What becomes of TCP packets that do not fit what was seen of their session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trust {
+    /// They pass: the filter has not seen everything yet.
+    pub passes: bool,
+    /// They reach their receiver in any case, so the numbers of their sender are learnt anew.
+    pub learns: bool,
+}
+
+/// A TCP packet that its sender may not send now. It changes no state.
 pub const OUTSIDE: u32 = 1 << 24;
 /// A TCP segment in fragments: from now on no window is checked.
 pub const LIBERAL: u32 = 1 << 25;
@@ -88,15 +97,14 @@ pub const fn states(session: &Session) -> u32 {
 
 /// The session's next state. A packet of the server makes any session ESTABLISHED that is not TCP.
 ///
-/// `trusted`: the packet is right whatever was seen before it, since the protected side itself sends it, or since the
-/// filter has not seen everything yet. `now`: as [`Session::created`].
+/// `now`: as [`Session::created`].
 #[inline(always)]
-pub const fn step(session: &Session, packet: &Packet, from_client: bool, trusted: bool, now: u32) -> Step {
+pub const fn step(session: &Session, packet: &Packet, from_client: bool, trust: Trust, now: u32) -> Step {
     // What nf_conntrack_proto_udp.c calls a stream.
     const TWO_SECONDS: u32 = time::created(2_000_000_000);
     let before = Step::none(session, from_client);
     if packet.protocol == protocol::TCP {
-        let mut after = tcp::step(before, session.flags & FLAG_LIBERAL != 0, packet, from_client, trusted);
+        let mut after = tcp::step(before, session.flags & FLAG_LIBERAL != 0, packet, from_client, trust);
         // By the last packet of the handshake.
         if after.state == SessionState::Established as u8 || after.state == SessionState::Closing as u8 {
             after.found |= ANSWERED;
@@ -161,11 +169,28 @@ pub const fn from_client(session: &Session, sender_is_lower: bool) -> bool {
     (session.flags & FLAG_CLIENT_IS_LOWER) ^ sender_is_lower as u8 == 0
 }
 
-/// Whether `packet` may open a new session in the place of this one: a SYN once a side has closed (RFC 9293 section
-/// 3.6.1, RFC 6191). That a reset or a FIN may have been a guess does no harm: what goes on passes the new session too.
+/// What a SYN does beside passing through a session: one of the following.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reopening {
+    /// Nothing, or it is no SYN.
+    None,
+    /// It may open a new session in the place of this one, in which both sides have closed (RFC 9293 section 3.6.1, RFC
+    /// 6191).
+    InPlace,
+    /// It may open a new session that takes the place of this one when its handshake is complete. That cannot be had
+    /// with made-up packets: who still has the old connection answers them with a challenge ACK (RFC 5961 section 4).
+    Beside,
+}
+
+/// Whether `packet` may open another session, policy permitting.
 #[inline(always)]
-pub const fn reopens(session: &Session, packet: &Packet) -> bool {
-    packet.protocol == protocol::TCP
-        && tcp::opens(packet.tcp_flags)
-        && matches!(session.state, SessionState::Closing | SessionState::Closed)
+pub const fn reopens(session: &Session, packet: &Packet) -> Reopening {
+    if packet.protocol != protocol::TCP || !tcp::opens(packet.tcp_flags) {
+        return Reopening::None;
+    }
+    match session.tcp_state {
+        TcpState::LastAck | TcpState::TimeWait | TcpState::Close => Reopening::InPlace,
+        _ if session.flags & FLAG_HALF_OPEN == 0 => Reopening::Beside,
+        _ => Reopening::None,
+    }
 }

@@ -1,7 +1,7 @@
 //! The TCP sub-states, in the spirit of RFC 9293 section 3.3.2 as seen from the middle (nf_conntrack_proto_tcp.c).
 
 use super::{
-    progress::{LIBERAL, OUTSIDE, Step},
+    progress::{LIBERAL, OUTSIDE, Step, Trust},
     window,
 };
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     packet::{
         Fragment, Packet,
         transport::{
-            SCALE, SCALE_UNREAD,
+            SCALE_UNREAD,
             tcp_flag::{ACK, FIN, RST, SYN},
         },
     },
@@ -80,7 +80,7 @@ const NEXT: [[u64; 2]; 6] = {
 
 /// The next step of a connection, from `before`, in which nothing has changed yet.
 #[inline(always)]
-pub(super) const fn step(before: Step, liberal: bool, packet: &Packet, from_client: bool, trusted: bool) -> Step {
+pub(super) const fn step(before: Step, liberal: bool, packet: &Packet, from_client: bool, trust: Trust) -> Step {
     let flags = packet.tcp_flags;
     // A later fragment: no header, no change.
     if flags == 0 {
@@ -91,10 +91,10 @@ pub(super) const fn step(before: Step, liberal: bool, packet: &Packet, from_clie
         return Step { found: LIBERAL, ..before };
     }
     if flags & RST != 0 {
-        return reset(before, liberal || trusted, packet, from_client);
+        return reset(before, liberal || trust.passes, packet, from_client);
     }
     if flags & SYN != 0 {
-        return syn(before, liberal || trusted, packet, from_client);
+        return syn(before, liberal || trust.passes, packet, from_client);
     }
     // An unanswered SYN stays so. What else passes belongs to an earlier connection that has not heard of it, or is
     // the challenge that tells so (RFC 9293 section 3.5.2, RFC 5961 section 4).
@@ -111,9 +111,9 @@ pub(super) const fn step(before: Step, liberal: bool, packet: &Packet, from_clie
         }
     } else if before.sender.is_known() && before.receiver.is_known() {
         if !window::fits(before.sender, before.receiver, packet) {
-            // A reset or a SYN would have come another way: this one is data, or a FIN that waits for data.
-            let sender = if trusted || liberal { window::learnt(before.sender, packet) } else { before.sender };
-            return outside(Step { sender, ..before }, liberal || trusted);
+            // Who knows which of the numbers are wrong: those of its next segment are taken as they are.
+            let sender = if liberal || trust.learns { before.sender.forgotten() } else { before.sender };
+            return outside(Step { sender, ..before }, liberal || trust.passes);
         }
     } else if !before.sender.is_known() {
         return advanced(Step { sender: window::learnt(before.sender, packet), ..before }, packet, from_client);
@@ -137,13 +137,15 @@ const fn reset(before: Step, pass: bool, packet: &Packet, from_client: bool) -> 
             return outside(before, pass);
         }
         true
-    } else if !sender.is_known() {
-        true
     } else if !receiver.is_known() {
-        packet.tcp_sequence == sender.sent.end
+        !sender.is_known() || packet.tcp_sequence == sender.sent.end
+    } else if !sender.is_known() {
+        packet.tcp_sequence == receiver.sent.ack
+    } else if !window::fits(sender, receiver, packet) {
+        return outside(before, pass);
     } else if window::resets(sender, receiver, packet) {
         true
-    } else if window::is_old(receiver, packet) || !window::fits(sender, receiver, packet) {
+    } else if window::is_old(receiver, packet) {
         return outside(before, pass);
     } else {
         // The receiver answers with a challenge ACK, and another reset may follow (RFC 5961 section 3.2).
@@ -183,7 +185,9 @@ const fn syn(before: Step, pass: bool, packet: &Packet, from_client: bool) -> St
         let mut after = Step { sender: window::learnt(before.sender, packet), ..before };
         // What the client must acknowledge more than.
         after.receiver.sent.ack = packet.tcp_sequence;
-        if packet.tcp_scale < SCALE {
+        // Both must offer it.
+        if !after.sender.scales() || !after.receiver.scales() {
+            after.sender = after.sender.unscaled();
             after.receiver = after.receiver.unscaled();
         }
         return advanced(after, packet, from_client);

@@ -43,6 +43,12 @@ impl Side {
         self.window != 0
     }
 
+    /// This side as if it had sent nothing yet.
+    #[inline(always)]
+    pub const fn forgotten(self) -> Self {
+        Self { window: 0, ..self }
+    }
+
     /// The largest window it has offered: bytes, rounded up.
     #[inline(always)]
     const fn bytes(self) -> u32 {
@@ -51,9 +57,18 @@ impl Side {
         ((self.window & 0xfff) as u32 + 1) << (4 + shift)
     }
 
+    /// Whether its shift count is known: of a side that has sent a SYN, whether that had the option.
+    #[inline(always)]
+    pub const fn scales(self) -> bool {
+        self.window >> 12 != UNKNOWN
+    }
+
     /// This side without window scaling, as it is when the other side does not offer it (RFC 7323 section 2.2).
     #[inline(always)]
     pub const fn unscaled(self) -> Self {
+        if !self.scales() {
+            return Self { window: self.window & 0xfff, ..self };
+        }
         // The window of a SYN is never scaled, and it was kept shifted down.
         let window = self.bytes() >> 4;
         Self { window: if window > 0xfff { 0xfff } else { window as u16 }, ..self }
@@ -63,7 +78,7 @@ impl Side {
 /// `window` as it is kept, with that shift count. That of a SYN is not scaled when it is sent.
 #[inline(always)]
 const fn kept(window: u16, shift: u16, syn: bool) -> u16 {
-    let window = if syn { window >> shift } else { window };
+    let window = if syn && shift != UNKNOWN { window >> shift } else { window };
     let units = (window >> 4) + 1;
     (if units > 0xfff { 0xfff } else { units }) | shift << 12
 }
@@ -126,7 +141,7 @@ pub const fn acknowledges_syn(receiver: Side, packet: &Packet) -> bool {
 pub const fn learnt(sender: Side, packet: &Packet) -> Side {
     let syn = packet.tcp_flags & tcp_flag::SYN != 0;
     let shift = if syn {
-        if packet.tcp_scale >= SCALE { (packet.tcp_scale - SCALE) as u16 } else { 0 }
+        if packet.tcp_scale >= SCALE { (packet.tcp_scale - SCALE) as u16 } else { UNKNOWN }
     } else if sender.is_known() {
         sender.window >> 12
     } else {

@@ -49,15 +49,12 @@ impl Instance {
         self.map(map::DENIED)?.for_each(&mut |key: SessionKey, denied: Denied| visit(&key, &denied))
     }
 
-    /// Looks a session up in both tables.
+    /// Looks a session up in both tables. While a new connection is opened beside one that goes on, it is the latter.
     pub fn session(&self, key: &SessionKey) -> Result<Option<(Table, Session)>> {
-        // Promotion puts it into SESSIONS before it takes it out of HALF_OPEN.
-        for table in [Table::HalfOpen, Table::Sessions] {
-            if let Some(session) = self.map(table.name())?.get(key)? {
-                return Ok(Some((table, session)));
-            }
-        }
-        Ok(None)
+        // In this order none is missed: promotion puts it into SESSIONS before it takes it out of HALF_OPEN.
+        let half_open = self.map(Table::HalfOpen.name())?.get(key)?.map(|session| (Table::HalfOpen, session));
+        let session = self.map(Table::Sessions.name())?.get(key)?.map(|session| (Table::Sessions, session));
+        Ok(session.or(half_open))
     }
 
     /// Deletes a session from both tables; `false` if it was in neither.

@@ -180,6 +180,10 @@ fn live(instance: &Instance, context: &Context, filter: &Filter, each: Each<'_, 
             if !wanted || (table == Table::Sessions && met.contains(key)) {
                 return ControlFlow::Continue(());
             }
+            // Beside one that goes on, a new connection is only attempted.
+            if table == Table::HalfOpen && matches!(instance.session(key), Ok(Some((Table::Sessions, _)))) {
+                return ControlFlow::Continue(());
+            }
             if table == Table::HalfOpen {
                 met.insert(*key);
             }
