@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::{Fragment, Frame, Packet, mapped, transport};
+use super::{Fragment, Frame, Packet, fragment, mapped, transport};
 use crate::abi::reason::Reason;
 
 const MORE_FRAGMENTS: u16 = 0x2000;
@@ -75,8 +75,9 @@ pub(super) fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut P
     if !F::PLAIN && packet.fragment != Fragment::Whole {
         let [high, low] = header.id;
         packet.fragment_id = [0, 0, high, low];
-        packet.fragment_start = (u16::from_be(header.fragment) & FRAGMENT_OFFSET) * 8;
-        packet.fragment_end = packet.fragment_start.saturating_add((total - header_length) as u16);
+        let field = u16::from_be(header.fragment);
+        let start = (field & FRAGMENT_OFFSET) * 8;
+        fragment::place(packet, start, total - header_length, header_length, field & MORE_FRAGMENTS != 0)?;
     }
     transport::parse(frame, network + header_length, total - header_length, packet)
 }
