@@ -91,7 +91,7 @@ reasons! {
     Ipv6Version = 73, "ipv6-version", false;
     /// Payload length longer than the frame, or 0 for a jumbogram (RFC 2675) that is none of the kernel's own.
     Ipv6PayloadLength = 74, "ipv6-payload-length", false;
-    /// The packet ends within an extension header.
+    /// The packet ends within an extension header, or that is shorter than its fixed part.
     Ipv6ExtensionShort = 75, "ipv6-extension-short", false;
     /// More extension headers than are walked.
     Ipv6ExtensionDepth = 76, "ipv6-extension-depth", false;

@@ -9,9 +9,12 @@ const ETH_P_IP: u16 = 0x0800;
 /// Bytes of a packet: its fixed part, then two Ethernet and two IPv4 addresses.
 const LENGTH: usize = 8 + 2 * (6 + 4);
 
-/// Whether the packet at `offset` is whole, and about the addresses that its kind has.
+/// Checks that the packet at `offset` is whole, and about the addresses that its kind has.
+///
+/// # Errors
+/// [`Reason::ArpMalformed`].
 #[inline(always)]
-pub(super) fn check<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(), Reason> {
+pub fn check<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(), Reason> {
     let [h0, h1, p0, p1, hardware_length, protocol_length]: [u8; 6] = frame.read(offset).ok_or(Reason::ArpMalformed)?;
     let whole = frame.length() >= offset + LENGTH;
     let kinds = (u16::from_be_bytes([h0, h1]), u16::from_be_bytes([p0, p1]));

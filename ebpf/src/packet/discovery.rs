@@ -7,6 +7,9 @@ use super::Packet;
 
 /// [`Packet::discovery`]: neither.
 pub const NONE: u8 = 0;
+/// [`Packet::discovery`]: neither, whatever the message says: receivers ignore discovery behind a fragment header, also
+/// of an atomic fragment (RFC 6980 section 5).
+pub const BARRED: u8 = 3;
 /// [`Packet::discovery`]: neighbour discovery.
 pub const NEIGHBOUR: u8 = 1;
 /// [`Packet::discovery`]: multicast listener discovery.
@@ -26,6 +29,9 @@ const LISTENER_REPORT_V2: u8 = 143;
 /// 4861 sections 6.1, 7.1 and 8.1; RFC 2710 section 3, RFC 3590, RFC 3810 sections 5 and 8.1).
 #[inline(always)]
 pub(super) fn of(packet: &Packet, length: usize) -> u8 {
+    if packet.discovery == BARRED {
+        return BARRED;
+    }
     if packet.icmp_code != 0 {
         return NONE;
     }

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::{Fragment, Frame, Packet, discovery, fragment, transport};
+use super::{Fragment, Frame, Packet, discovery, fragment};
 use crate::abi::reason::Reason;
 
 const HOP_BY_HOP: u8 = 0;
@@ -60,8 +60,13 @@ impl Upper {
     }
 }
 
+/// Parses the header at `network` and its extension headers. How many bytes of transport header and payload follow, at
+/// [`Packet::transport`].
+///
+/// # Errors
+/// Why the packet is malformed, or [`Reason::Unset`] if it is not plain ([`Frame::PLAIN`]).
 #[inline(always)]
-pub(super) fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut Packet) -> Result<(), Reason> {
+pub fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut Packet) -> Result<usize, Reason> {
     let header: Header = frame.read(network).ok_or(Reason::Ipv6Short)?;
     if header.version_class_flow[0] >> 4 != 6 {
         return Err(Reason::Ipv6Version);
@@ -84,30 +89,26 @@ pub(super) fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut P
     if payload > available || (!F::PLAIN && payload == 0 && header.next_header == HOP_BY_HOP) {
         return Err(Reason::Ipv6PayloadLength);
     }
-    let upper = walk(frame, start, header.next_header)?;
+    let upper = walk(frame, start, start + payload, header.next_header)?;
     packet.protocol = upper.protocol;
     packet.fragment = upper.fragment;
-    let passed = upper.offset - start;
-    if passed > payload {
-        return Err(upper.cut_short());
-    }
-    if !F::PLAIN && upper.fragment != Fragment::Whole {
-        packet.fragment_id = upper.id;
-        let before = upper.fragmented - start;
-        fragment::place(packet, upper.field & !7, payload - before, before - 8, upper.field & 1 != 0)?;
-    }
-    transport::parse(frame, upper.offset, payload - passed, packet)?;
-    // Receivers ignore discovery behind a fragment header, also of an atomic fragment (RFC 6980 section 5).
     if !F::PLAIN && upper.fragmented != 0 {
-        packet.discovery = discovery::NONE;
+        packet.discovery = discovery::BARRED;
+        if upper.fragment != Fragment::Whole {
+            packet.fragment_id = upper.id;
+            let before = upper.fragmented - start;
+            fragment::place(packet, upper.field & !7, payload - before, before - 8, upper.field & 1 != 0)?;
+        }
     }
-    Ok(())
+    packet.transport = upper.offset as u16;
+    Ok(payload - (upper.offset - start))
 }
 
-/// Walks the extension headers. ESP, no-next-header and unknown protocols end the walk: they are judged by number. So do
-/// mobility, HIP and Shim6 headers (RFC 7045), which hosts hand to those protocols and do not look behind.
+/// Walks the extension headers of a packet that ends at `end`. ESP, no-next-header and unknown protocols end the walk:
+/// they are judged by number. So do mobility, HIP and Shim6 headers (RFC 7045), which hosts hand to those protocols and
+/// do not look behind.
 #[inline(always)]
-pub(super) fn walk<F: Frame + ?Sized>(frame: &F, start: usize, first: u8) -> Result<Upper, Reason> {
+pub(super) fn walk<F: Frame + ?Sized>(frame: &F, start: usize, end: usize, first: u8) -> Result<Upper, Reason> {
     let mut upper =
         Upper { offset: start, protocol: first, fragment: Fragment::Whole, id: [0; 4], field: 0, fragmented: 0 };
     for turn in 0..=MAX_EXTENSIONS {
@@ -117,6 +118,13 @@ pub(super) fn walk<F: Frame + ?Sized>(frame: &F, start: usize, first: u8) -> Res
         }
         if F::PLAIN {
             return Err(Reason::Unset);
+        }
+        if turn == MAX_EXTENSIONS {
+            break;
+        }
+        // None is shorter.
+        if upper.offset + 8 > end {
+            return Err(upper.cut_short());
         }
         let [next, length, third, fourth]: [u8; 4] = frame.read(upper.offset).ok_or(upper.cut_short())?;
         let size = match upper.protocol {
@@ -135,6 +143,8 @@ pub(super) fn walk<F: Frame + ?Sized>(frame: &F, start: usize, first: u8) -> Res
                 upper.fragmented = upper.offset + 8;
                 8
             }
+            // Its fixed part alone is 12 bytes.
+            AUTHENTICATION if length == 0 => return Err(Reason::Ipv6ExtensionShort),
             // In units of 4 bytes less 2 (RFC 4302 section 2.2); all others in units of 8 less 1.
             AUTHENTICATION => (length as usize + 2) * 4,
             ROUTING if third == 0 => return Err(Reason::Ipv6RoutingType0),
@@ -142,6 +152,9 @@ pub(super) fn walk<F: Frame + ?Sized>(frame: &F, start: usize, first: u8) -> Res
         };
         upper.protocol = next;
         upper.offset += size;
+        if upper.offset > end {
+            return Err(upper.cut_short());
+        }
         if upper.fragment == Fragment::Later {
             return Ok(upper);
         }

@@ -147,19 +147,24 @@ pub enum Kind {
 /// Why the frame is malformed, or [`Reason::Unset`] if it is not plain ([`Frame::PLAIN`]).
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F, packet: &mut Packet) -> Result<Kind, Reason> {
-    let (kind, network) = ethernet::parse(frame)?;
-    match kind {
-        ethernet::Payload::Ipv4 => ipv4::parse(frame, network, packet)?,
-        ethernet::Payload::Ipv6 => ipv6::parse(frame, network, packet)?,
-        ethernet::Payload::Arp => {
-            arp::check(frame, network)?;
-            return Ok(Kind::Arp);
-        }
-        ethernet::Payload::LinkControl => return Ok(Kind::LinkControl),
-        ethernet::Payload::Other => return Ok(Kind::Other),
-    }
-    Ok(Kind::Ip)
+    let (kind, offset) = link(frame)?;
+    let ip = match kind {
+        Payload::Ipv4 => ipv4(frame, offset, packet),
+        Payload::Ipv6 => ipv6(frame, offset, packet),
+        Payload::Arp => return arp(frame, offset).map(|()| Kind::Arp),
+        Payload::LinkControl => return Ok(Kind::LinkControl),
+        Payload::Other => return Ok(Kind::Other),
+    };
+    transport(frame, ip?, packet).map(|()| Kind::Ip)
 }
+
+// The steps of `parse`, for the programs to take one by one: in one piece the verifier would follow every way to one
+// header with every way on from it.
+pub use arp::check as arp;
+pub use ethernet::{Payload, parse as link};
+pub use ipv4::parse as ipv4;
+pub use ipv6::parse as ipv6;
+pub use transport::parse as transport;
 
 /// An IPv4 address as v4-mapped (RFC 4291 section 2.5.5.2), in the order of the wire.
 #[inline(always)]

@@ -47,15 +47,13 @@ pub mod icmp_type {
     pub const V6_ECHO_REPLY: u8 = 129;
 }
 
-/// Parses the `length` bytes of transport header and payload at `offset`.
+/// Parses the `length` bytes of transport header and payload at [`Packet::transport`].
+///
+/// # Errors
+/// Why the packet is malformed.
 #[inline(always)]
-pub(super) fn parse<F: Frame + ?Sized>(
-    frame: &F,
-    offset: usize,
-    length: usize,
-    packet: &mut Packet,
-) -> Result<(), Reason> {
-    packet.transport = offset as u16;
+pub fn parse<F: Frame + ?Sized>(frame: &F, length: usize, packet: &mut Packet) -> Result<(), Reason> {
+    let offset = packet.transport as usize;
     if packet.fragment == Fragment::Later {
         return fragment::check_later(packet);
     }
@@ -327,7 +325,8 @@ pub fn quoted<F: Frame + ?Sized>(frame: &F, offset: usize, ipv6: bool) -> Option
         inner.ipv6 = 1;
         inner.source = header.source;
         inner.destination = header.destination;
-        let upper = ipv6::walk(frame, network + size_of::<ipv6::Header>(), header.next_header()).ok()?;
+        let upper =
+            ipv6::walk(frame, network + size_of::<ipv6::Header>(), frame.length(), header.next_header()).ok()?;
         inner.protocol = upper.protocol;
         inner.fragment = upper.fragment;
         transport = upper.offset;
