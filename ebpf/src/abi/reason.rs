@@ -89,9 +89,9 @@ reasons! {
     Ipv6Short = 72, "ipv6-short", false;
     /// The version field is not 6.
     Ipv6Version = 73, "ipv6-version", false;
-    /// Payload length longer than the frame.
+    /// Payload length longer than the frame, or 0 for a jumbogram (RFC 2675) that is none of the kernel's own.
     Ipv6PayloadLength = 74, "ipv6-payload-length", false;
-    /// The frame ends within an extension header.
+    /// The packet ends within an extension header, or that is shorter than its fixed part.
     Ipv6ExtensionShort = 75, "ipv6-extension-short", false;
     /// More extension headers than are walked.
     Ipv6ExtensionDepth = 76, "ipv6-extension-depth", false;
@@ -99,7 +99,7 @@ reasons! {
     Ipv6RoutingType0 = 77, "ipv6-routing-type0", false;
     /// A v4-mapped address on the wire (RFC 4942 section 2.2).
     Ipv6MappedAddress = 78, "ipv6-mapped-address", false;
-    /// The frame ends within its TCP, UDP or ICMP header.
+    /// The packet ends within its TCP, UDP, SCTP or ICMP header.
     TransportShort = 79, "transport-short", false;
     /// Data offset below 5 or beyond the packet.
     TcpDataOffset = 80, "tcp-data-offset", false;
@@ -107,10 +107,18 @@ reasons! {
     TcpFlags = 81, "tcp-flags", false;
     /// Length below 8 or beyond the packet.
     UdpLength = 82, "udp-length", false;
-    /// A first fragment too short to hold its transport header (RFC 1858), or one that could be overlapped into it.
+    /// A first fragment too short to hold all headers (RFC 1858, RFC 7112), or a later one that begins within them (RFC
+    /// 1858 section 3.2.2, RFC 3128).
     FragmentTiny = 83, "fragment-tiny", false;
     /// A later fragment that overlaps the first (RFC 1858, RFC 3128, RFC 5722).
     FragmentOverlap = 84, "fragment-overlap", false;
+    /// A hop-by-hop header that is not the first, or a second fragment header.
+    Ipv6ExtensionOrder = 85, "ipv6-extension-order", false;
+    /// ARP that is not whole, or not about IPv4 over Ethernet.
+    ArpMalformed = 86, "arp-malformed", false;
+    /// A fragment that more follow and whose length is no multiple of 8, or one that ends beyond the largest datagram
+    /// (RFC 791 section 3.2, RFC 8200 section 4.5).
+    FragmentLength = 87, "fragment-length", false;
 }
 
 /// One more than the highest number a reason may get: the stride of [`super::stats`].

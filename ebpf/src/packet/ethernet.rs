@@ -13,6 +13,8 @@ const ETH_P_8021AD: u16 = 0x88a8;
 const MAX_TAGS: usize = 2;
 
 /// What follows the Ethernet header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Payload {
     /// IPv4.
     Ipv4,
@@ -27,8 +29,11 @@ pub enum Payload {
 }
 
 /// The payload's kind and offset.
+///
+/// # Errors
+/// Why the frame is malformed, or [`Reason::Unset`] if it is not plain ([`Frame::PLAIN`]).
 #[inline(always)]
-pub(super) fn parse<F: Frame + ?Sized>(frame: &F) -> Result<(Payload, usize), Reason> {
+pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<(Payload, usize), Reason> {
     let mut offset = 14;
     let mut ethertype = read_ethertype(frame, 12)?;
     if F::PLAIN && !matches!(ethertype, ETH_P_IP | ETH_P_IPV6) {

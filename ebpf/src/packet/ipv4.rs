@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::{Fragment, Frame, Packet, mapped, transport};
+use super::{Fragment, Frame, Packet, fragment, mapped};
 use crate::abi::reason::Reason;
 
 const MORE_FRAGMENTS: u16 = 0x2000;
@@ -42,8 +42,12 @@ impl Header {
     }
 }
 
+/// Parses the header at `network`. How many bytes of transport header and payload follow, at [`Packet::transport`].
+///
+/// # Errors
+/// Why the packet is malformed, or [`Reason::Unset`] if it is not plain ([`Frame::PLAIN`]).
 #[inline(always)]
-pub(super) fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut Packet) -> Result<(), Reason> {
+pub fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut Packet) -> Result<usize, Reason> {
     let header: Header = frame.read(network).ok_or(Reason::Ipv4Short)?;
     if F::PLAIN && (header.version_ihl != 0x45 || header.fragment() != Fragment::Whole) {
         return Err(Reason::Unset);
@@ -75,10 +79,12 @@ pub(super) fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut P
     if !F::PLAIN && packet.fragment != Fragment::Whole {
         let [high, low] = header.id;
         packet.fragment_id = [0, 0, high, low];
-        packet.fragment_start = (u16::from_be(header.fragment) & FRAGMENT_OFFSET) * 8;
-        packet.fragment_end = packet.fragment_start.saturating_add((total - header_length) as u16);
+        let field = u16::from_be(header.fragment);
+        let start = (field & FRAGMENT_OFFSET) * 8;
+        fragment::place(packet, start, total - header_length, header_length, field & MORE_FRAGMENTS != 0)?;
     }
-    transport::parse(frame, network + header_length, total - header_length, packet)
+    packet.transport = (network + header_length) as u16;
+    Ok(total - header_length)
 }
 
 /// Source routing is refused and lengths must add up (RFC 791 section 3.1, RFC 7126 sections 4.3 and 4.4).

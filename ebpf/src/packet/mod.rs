@@ -1,9 +1,13 @@
 //! From a frame to a [`Packet`]: one parser for the TC programs and the host.
 //!
 //! It fails closed: what cannot be read to the transport header has a named [`Reason`] and is denied in enforce mode.
-//! One file a layer: [`ethernet`], [`ipv4`], [`ipv6`], [`transport`].
+//! One file a layer: [`ethernet`], `arp`, [`ipv4`], [`ipv6`], [`transport`]; `fragment` and [`discovery`] have what
+//! concerns more than one.
 
+mod arp;
+pub mod discovery;
 pub mod ethernet;
+mod fragment;
 pub mod ipv4;
 pub mod ipv6;
 pub mod transport;
@@ -118,8 +122,8 @@ pub struct Packet {
     /// Shift count of a TCP window scale option, at most 14 (RFC 7323 section 2.3), or [`transport::NO_SCALE`], or
     /// [`transport::SCALE_UNREAD`]. Only a SYN has one.
     pub tcp_scale: u8,
-    /// Zero: with whole words the compiler clears a packet inline, and not by a call that the verifier refuses.
-    pub reserved: u8,
+    /// Which discovery the built-in rules would take it for: [`discovery`].
+    pub discovery: u8,
 }
 
 const _: () = assert!(size_of::<Packet>() == 72);
@@ -129,7 +133,7 @@ const _: () = assert!(size_of::<Packet>() == 72);
 pub enum Kind {
     /// An IP packet, described by the [`Packet`].
     Ip,
-    /// ARP.
+    /// ARP for IPv4 over Ethernet.
     Arp,
     /// To a link-local group address of IEEE 802.1Q table 8-1 (STP, LACP, LLDP, EAPOL); bridges never forward those.
     LinkControl,
@@ -143,16 +147,24 @@ pub enum Kind {
 /// Why the frame is malformed, or [`Reason::Unset`] if it is not plain ([`Frame::PLAIN`]).
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F, packet: &mut Packet) -> Result<Kind, Reason> {
-    let (kind, network) = ethernet::parse(frame)?;
-    match kind {
-        ethernet::Payload::Ipv4 => ipv4::parse(frame, network, packet)?,
-        ethernet::Payload::Ipv6 => ipv6::parse(frame, network, packet)?,
-        ethernet::Payload::Arp => return Ok(Kind::Arp),
-        ethernet::Payload::LinkControl => return Ok(Kind::LinkControl),
-        ethernet::Payload::Other => return Ok(Kind::Other),
-    }
-    Ok(Kind::Ip)
+    let (kind, offset) = link(frame)?;
+    let ip = match kind {
+        Payload::Ipv4 => ipv4(frame, offset, packet),
+        Payload::Ipv6 => ipv6(frame, offset, packet),
+        Payload::Arp => return arp(frame, offset).map(|()| Kind::Arp),
+        Payload::LinkControl => return Ok(Kind::LinkControl),
+        Payload::Other => return Ok(Kind::Other),
+    };
+    transport(frame, ip?, packet).map(|()| Kind::Ip)
 }
+
+// The steps of `parse`, for the programs to take one by one: in one piece the verifier would follow every way to one
+// header with every way on from it.
+pub use arp::check as arp;
+pub use ethernet::{Payload, parse as link};
+pub use ipv4::parse as ipv4;
+pub use ipv6::parse as ipv6;
+pub use transport::parse as transport;
 
 /// An IPv4 address as v4-mapped (RFC 4291 section 2.5.5.2), in the order of the wire.
 #[inline(always)]

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::{Fragment, Frame, Packet, ipv4, ipv6, mapped, protocol};
+use super::{Fragment, Frame, Packet, discovery, fragment, ipv4, ipv6, mapped, protocol};
 use crate::abi::reason::Reason;
 
 /// Bits of [`Packet::tcp_flags`].
@@ -47,28 +47,27 @@ pub mod icmp_type {
     pub const V6_ECHO_REPLY: u8 = 129;
 }
 
-/// Parses the `length` bytes of transport header and payload at `offset`.
+/// Parses the `length` bytes of transport header and payload at [`Packet::transport`].
+///
+/// # Errors
+/// Why the packet is malformed.
 #[inline(always)]
-pub(super) fn parse<F: Frame + ?Sized>(
-    frame: &F,
-    offset: usize,
-    length: usize,
-    packet: &mut Packet,
-) -> Result<(), Reason> {
-    packet.transport = offset as u16;
+pub fn parse<F: Frame + ?Sized>(frame: &F, length: usize, packet: &mut Packet) -> Result<(), Reason> {
+    let offset = packet.transport as usize;
     if packet.fragment == Fragment::Later {
-        return Ok(());
+        return fragment::check_later(packet);
     }
     match packet.protocol {
         protocol::TCP => tcp(frame, offset, length, packet),
         protocol::UDP => udp(frame, offset, length, packet),
-        protocol::SCTP if length >= 12 => ports(frame, offset, packet),
-        protocol::ICMP if packet.ipv6 == 0 && length >= 8 => icmp(frame, offset, packet),
-        protocol::ICMPV6 if packet.ipv6 == 1 && length >= 4 => icmp(frame, offset, packet),
+        // The common header and a chunk's (RFC 9260 section 3): no packet has less.
+        protocol::SCTP if length >= 16 => ports(frame, offset, packet),
         protocol::SCTP => Err(short(packet)),
+        protocol::ICMP if packet.ipv6 == 0 => icmp(frame, offset, length, packet),
+        protocol::ICMPV6 if packet.ipv6 == 1 => icmp(frame, offset, length, packet),
+        // More follows, but not even the header is there.
+        _ if packet.fragment == Fragment::First && length == 0 => Err(Reason::FragmentTiny),
         // ICMP over IPv6 and the reverse are other protocols, judged by number alone.
-        protocol::ICMP if packet.ipv6 == 0 => Err(short(packet)),
-        protocol::ICMPV6 if packet.ipv6 == 1 => Err(short(packet)),
         _ => Ok(()),
     }
 }
@@ -247,8 +246,24 @@ fn udp<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize, packet: &mut 
     if (claimed >= 8 && fits) || (claimed == 0 && frame.is_gso()) { Ok(()) } else { Err(Reason::UdpLength) }
 }
 
+/// All of ICMP has 8 bytes, and so have echoes and errors of ICMPv6, whose common header is 4 (RFC 4443 section 2.1).
 #[inline(always)]
-fn icmp<F: Frame + ?Sized>(frame: &F, offset: usize, packet: &mut Packet) -> Result<(), Reason> {
+fn icmp<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize, packet: &mut Packet) -> Result<(), Reason> {
+    if length < 4 {
+        return Err(short(packet));
+    }
+    icmp_header(frame, offset, packet)?;
+    if length < 8 && (packet.ipv6 == 0 || packet.echo != ECHO_NONE || packet.is_icmp_error()) {
+        return Err(short(packet));
+    }
+    if packet.ipv6 == 1 {
+        packet.discovery = discovery::of(packet, length);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn icmp_header<F: Frame + ?Sized>(frame: &F, offset: usize, packet: &mut Packet) -> Result<(), Reason> {
     let [kind, code]: [u8; 2] = frame.read(offset).ok_or(short(packet))?;
     packet.icmp_type = kind;
     packet.icmp_code = code;
@@ -283,20 +298,16 @@ impl Packet {
             }
     }
 
-    /// Neighbour discovery that no router has forwarded (RFC 4861 sections 4 and 6.1).
+    /// Neighbour discovery that is whole and that no router has forwarded ([`discovery`]).
     #[inline(always)]
     pub const fn is_neighbour_discovery(&self) -> bool {
-        self.is_icmp()
-            && self.ipv6 == 1
-            && matches!(self.icmp_type, 133..=137)
-            && self.icmp_code == 0
-            && self.hop_limit == 255
+        self.discovery == discovery::NEIGHBOUR
     }
 
-    /// Multicast listener discovery that no router has forwarded (RFC 2710 section 3, RFC 3810 section 5).
+    /// Multicast listener discovery, likewise.
     #[inline(always)]
     pub const fn is_listener_discovery(&self) -> bool {
-        self.is_icmp() && self.ipv6 == 1 && matches!(self.icmp_type, 130 | 131 | 132 | 143) && self.hop_limit == 1
+        self.discovery == discovery::LISTENER
     }
 }
 
@@ -314,7 +325,8 @@ pub fn quoted<F: Frame + ?Sized>(frame: &F, offset: usize, ipv6: bool) -> Option
         inner.ipv6 = 1;
         inner.source = header.source;
         inner.destination = header.destination;
-        let upper = ipv6::walk(frame, network + size_of::<ipv6::Header>(), header.next_header()).ok()?;
+        let upper =
+            ipv6::walk(frame, network + size_of::<ipv6::Header>(), frame.length(), header.next_header()).ok()?;
         inner.protocol = upper.protocol;
         inner.fragment = upper.fragment;
         transport = upper.offset;
@@ -335,7 +347,7 @@ pub fn quoted<F: Frame + ?Sized>(frame: &F, offset: usize, ipv6: bool) -> Option
     }
     match inner.protocol {
         protocol::TCP | protocol::UDP | protocol::SCTP => ports(frame, transport, &mut inner).ok()?,
-        protocol::ICMP | protocol::ICMPV6 => icmp(frame, transport, &mut inner).ok()?,
+        _ if inner.is_icmp() => icmp_header(frame, transport, &mut inner).ok()?,
         _ => {}
     }
     // An error about an error is never sent (RFC 1122 section 3.2.2); only echoes have sessions.

@@ -124,7 +124,7 @@ impl Env {
         };
         // SAFETY: a pointer the kernel returned for this map.
         let salt = unsafe { memory::load(&raw const (*config).salt) };
-        let mark = (key::hash(key, salt) & 0xffff) as u32 | 1;
+        let mark = (key::hash(key, salt) >> 48) as u32 | 1;
         // SAFETY: `skb` is the program's context.
         unsafe {
             if (*skb).tc_index == mark {

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::bpf_skb_load_bytes;
 use mseg_ebpf::{
     abi::reason::Reason,
     packet::{
-        self, Frame, Kind, Packet,
+        self, Frame, Kind, Packet, Payload,
         transport::{SCALE_UNREAD, window_scale},
     },
 };
@@ -108,11 +108,87 @@ pub extern "C" fn parse_plain(skb: *mut __sk_buff, packet: *mut Packet) -> u32 {
 #[unsafe(no_mangle)]
 pub extern "C" fn parse_headers(skb: *mut __sk_buff, packet: *mut Packet) -> u32 {
     // SAFETY: the caller's packet, or null.
-    let Some(packet) = (unsafe { packet.as_mut() }) else {
+    let Some(reset) = (unsafe { packet.as_mut() }) else {
         return MALFORMED | Reason::Unset as u32;
     };
-    *packet = Packet::default();
-    match packet::parse(&Whole(skb), packet) {
+    *reset = Packet::default();
+    let link = parse_link(skb);
+    if link & MALFORMED != 0 {
+        return link;
+    }
+    let (kind, offset) = (link & 0xff, link >> 16);
+    let length = if kind == Payload::Ipv4 as u32 {
+        parse_ipv4(skb, packet, offset)
+    } else if kind == Payload::Ipv6 as u32 {
+        parse_ipv6(skb, packet, offset)
+    } else if kind == Payload::Arp as u32 {
+        return outcome(packet::arp(&Whole(skb), offset as usize).map(|()| Kind::Arp));
+    } else if kind == Payload::LinkControl as u32 {
+        return LINK_CONTROL;
+    } else {
+        return Kind::Other as u32;
+    };
+    if length & TOO_LONG != 0 {
+        return length as u32;
+    }
+    parse_transport(skb, packet, length as u32)
+}
+
+// The steps of `parse_headers`. Each is verified by itself, so that the ways through them add up and do not multiply.
+
+/// What the frame carries as [`Payload`], its offset from bit 16 on; or a reason with [`MALFORMED`].
+#[unsafe(no_mangle)]
+pub extern "C" fn parse_link(skb: *mut __sk_buff) -> u32 {
+    match packet::link(&Whole(skb)) {
+        Ok((kind, offset)) => kind as u32 | (offset as u32) << 16,
+        Err(reason) => MALFORMED | reason as u32,
+    }
+}
+
+/// Bytes behind the network header; or a reason with [`MALFORMED`] and [`TOO_LONG`].
+#[unsafe(no_mangle)]
+pub extern "C" fn parse_ipv4(skb: *mut __sk_buff, packet: *mut Packet, offset: u32) -> u64 {
+    // SAFETY: the caller's packet, or null.
+    match unsafe { packet.as_mut() } {
+        Some(packet) => length(packet::ipv4(&Whole(skb), offset as usize, packet)),
+        None => length(Err(Reason::Unset)),
+    }
+}
+
+/// Likewise.
+#[unsafe(no_mangle)]
+pub extern "C" fn parse_ipv6(skb: *mut __sk_buff, packet: *mut Packet, offset: u32) -> u64 {
+    // SAFETY: the caller's packet, or null.
+    match unsafe { packet.as_mut() } {
+        Some(packet) => length(packet::ipv6(&Whole(skb), offset as usize, packet)),
+        None => length(Err(Reason::Unset)),
+    }
+}
+
+/// The outcome for an IP packet, as [`parse_headers`] has it.
+#[unsafe(no_mangle)]
+pub extern "C" fn parse_transport(skb: *mut __sk_buff, packet: *mut Packet, length: u32) -> u32 {
+    // SAFETY: the caller's packet, or null.
+    match unsafe { packet.as_mut() } {
+        Some(packet) => outcome(packet::transport(&Whole(skb), length as usize, packet).map(|()| Kind::Ip)),
+        None => outcome(Err(Reason::Unset)),
+    }
+}
+
+/// No packet is so long: with a reason, instead of its length.
+const TOO_LONG: u64 = 1 << 32;
+
+#[inline(always)]
+fn length(length: Result<usize, Reason>) -> u64 {
+    match length {
+        Ok(length) => length as u64,
+        Err(reason) => TOO_LONG | outcome(Err(reason)) as u64,
+    }
+}
+
+#[inline(always)]
+fn outcome(outcome: Result<Kind, Reason>) -> u32 {
+    match outcome {
         Ok(kind) => kind as u32,
         Err(reason) => MALFORMED | reason as u32,
     }

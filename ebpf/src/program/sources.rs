@@ -32,7 +32,7 @@ pub extern "C" fn admit(env: *const Env, key: *const SessionKey, sender_is_lower
     if limit == 0 {
         return 0;
     }
-    let sampled = (key::hash(key, salt) >> 32) as u32 % SAMPLE == 0;
+    let sampled = (key::hash(key, salt) >> 40) as u32 % SAMPLE == 0;
     let source = source_of(env, key, sender_is_lower != 0);
     let interval = env.tick() >> INTERVAL_SHIFT;
     match maps::SOURCES.get_ptr_mut(&source) {
