@@ -10,7 +10,7 @@ use mseg_tests::{
     packet::{Direction, parse},
     privilege::kernel_has_tcx,
     require_root,
-    verdicts::{Sender, Statement, Variant, read, run},
+    verdicts::{Sender, Statement, read, run},
 };
 
 macro_rules! tables {
@@ -52,8 +52,7 @@ const OUT_OF_REACH: &[(Reason, &str)] = &[
 
 fn table(file: &str, text: &str) -> Result<()> {
     let hook = if kernel_has_tcx() { Hook::Tcx } else { Hook::Clsact };
-    let variant = Variant { ipv6: false, client_inside: false };
-    Lab::test(hook, |lab| run(lab, file, text, variant))
+    Lab::test(hook, |lab| run(lab, file, text))
 }
 
 /// A case of a table, wherever it stands.

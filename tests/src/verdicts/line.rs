@@ -27,7 +27,9 @@ pub enum Statement {
     Policy(String),
     /// `script NAME`: another connection.
     Script(String),
-    /// `mode observe|enforce`.
+    /// `outside client|server`: where a script's side is in every run of it; the other is the protected one.
+    Outside(Sender),
+    /// `mode observe|enforce`.|enforce`.
     Enforce(bool),
     /// `midstream strict|pickup|grace|grace-over`.
     Midstream(String),
@@ -87,6 +89,10 @@ fn statements(code: &str) -> Result<Vec<Statement>> {
         "attach" => Statement::Attach(words.rest().split_whitespace().map(str::to_owned).collect()),
         "policy" => Statement::Policy(String::new()),
         "script" => Statement::Script(words.rest().to_owned()),
+        "outside" => match sender(words.rest())? {
+            Sender::Way(_) => bail!("outside is the client or the server"),
+            who => Statement::Outside(who),
+        },
         "mode" => Statement::Enforce(match words.rest() {
             "enforce" => true,
             "observe" => false,

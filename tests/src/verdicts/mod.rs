@@ -9,4 +9,4 @@ mod runner;
 pub use bench::Bench;
 pub use expectation::Expectation;
 pub use line::{Line, Sender, Statement, read};
-pub use runner::{Variant, run};
+pub use runner::run;

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use mseg::clock::monotonic_ns;
 use mseg_ebpf::abi::config::{MIDSTREAM_GRACE, MIDSTREAM_PICKUP, MIDSTREAM_STRICT, MODE_ENFORCE, MODE_OBSERVE};
 
@@ -16,13 +16,23 @@ use crate::{
     packet::{self, Direction, Frame},
 };
 
-/// How a script's connection runs: the same one over both families, and from both sides.
+/// How a script's connection runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Variant {
+struct Variant {
     /// Over IPv6.
-    pub ipv6: bool,
+    ipv6: bool,
     /// The client is the protected side.
-    pub client_inside: bool,
+    client_inside: bool,
+}
+
+impl Variant {
+    /// All: first those with the client outside, last those with the client inside.
+    const ALL: [Self; 4] = [
+        Self { ipv6: true, client_inside: false },
+        Self { ipv6: false, client_inside: false },
+        Self { ipv6: true, client_inside: true },
+        Self { ipv6: false, client_inside: true },
+    ];
 }
 
 /// The server's port in every script.
@@ -32,23 +42,47 @@ const SERVER_PORT: u16 = 80;
 ///
 /// # Errors
 /// Every case that fails, with the name of the file, its line, what was expected and what was seen.
-pub fn run(lab: &Lab, file: &str, text: &str, variant: Variant) -> Result<()> {
+pub fn run(lab: &Lab, file: &str, text: &str) -> Result<()> {
     let lines = read(text).with_context(|| file.to_owned())?;
-    let mut runner = Runner { lab, variant, bench: None, generation: 0, port: 10_000, script: String::new() };
+    let mut runner = Runner { lab, variant: Variant::ALL[0], bench: None, generation: 0, port: 10_000 };
     let mut failures = Vec::new();
-    for line in &lines {
-        if let Err(error) = runner.one(line) {
-            let script = if runner.script.is_empty() { String::new() } else { format!(" ({})", runner.script) };
-            failures.push(format!("{file}:{}:{script} {}\n    {error:#}", line.number, line.text.trim()));
-            // What follows would fail, too.
-            if matches!(line.statement, Statement::Attach(_) | Statement::Policy(_)) {
-                break;
+    let mut cases = 0;
+    for group in lines.chunk_by(|_, next| !matches!(next.statement, Statement::Script(_))) {
+        let (name, variants) = variants(group);
+        for variant in variants {
+            runner.variant = *variant;
+            for line in group {
+                cases += usize::from(matches!(line.statement, Statement::Case(..)));
+                let Err(error) = runner.one(line) else { continue };
+                failures.push(format!("{file}:{}: {}{name}\n    {error:#}", line.number, line.text.trim()));
+                // What follows would fail, too.
+                if matches!(line.statement, Statement::Attach(_) | Statement::Policy(_)) {
+                    bail!("{}", failures.join("\n"));
+                }
             }
         }
     }
-    let cases = lines.iter().filter(|line| matches!(line.statement, Statement::Case(..))).count();
-    ensure!(failures.is_empty(), "{} of {cases} cases failed, {variant:?}:\n{}", failures.len(), failures.join("\n"));
+    ensure!(failures.is_empty(), "{} of {cases} cases failed:\n{}", failures.len(), failures.join("\n"));
     Ok(())
+}
+
+/// What lines that belong together are called in an error, and how they are run.
+fn variants(group: &[Line]) -> (String, &'static [Variant]) {
+    let name = group.iter().find_map(|line| match &line.statement {
+        Statement::Script(name) => Some(format!("  # {name}")),
+        _ => None,
+    });
+    let outside = group.iter().find_map(|line| match line.statement {
+        Statement::Outside(who) => Some(who),
+        _ => None,
+    });
+    let variants = match (&name, outside) {
+        (None, _) => &Variant::ALL[..1],
+        (Some(_), None) => &Variant::ALL[1..3],
+        (Some(_), Some(Sender::Server)) => &Variant::ALL[2..],
+        (Some(_), Some(_)) => &Variant::ALL[..2],
+    };
+    (name.unwrap_or_default(), variants)
 }
 
 struct Runner<'a> {
@@ -59,7 +93,6 @@ struct Runner<'a> {
     generation: u32,
     /// The client's port.
     port: u16,
-    script: String,
 }
 
 impl Runner<'_> {
@@ -73,8 +106,7 @@ impl Runner<'_> {
             Statement::Policy(policy) => {
                 self.lab.ctl(&["policy", "apply", self.lab.policy(policy)?])?;
             }
-            Statement::Script(name) => {
-                self.script.clone_from(name);
+            Statement::Script(_) => {
                 self.port += 1;
                 self.set_midstream("strict")?;
             }
@@ -87,6 +119,7 @@ impl Runner<'_> {
                 self.bench()?.set_generation(*generation)?;
             }
             Statement::Generation(None) => self.bench()?.set_generation(self.generation)?,
+            Statement::Outside(_) => {}
             Statement::Reset => self.bench()?.reset()?,
             Statement::Wait(time) => thread::sleep(*time),
             Statement::Sessions(expected) => {
@@ -164,7 +197,7 @@ impl Runner<'_> {
             right &= names == [rule.as_str()];
             got.push(format!("by {}", names.join(",")));
         }
-        ensure!(right, "expected {expected}, got {}, of: {packet}", got.join(" "));
+        ensure!(right, "expected {expected}, got {}, of: {packet} ({:?})", got.join(" "), self.variant);
         Ok(())
     }
 }
