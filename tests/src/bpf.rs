@@ -18,6 +18,7 @@ const OBJ_GET: i32 = 7;
 const PROG_TEST_RUN: i32 = 10;
 const PROG_GET_FD_BY_ID: i32 = 13;
 const PROG_QUERY: i32 = 16;
+const LINK_CREATE: i32 = 28;
 
 /// `BPF_MAP_TYPE_HASH`.
 pub const HASH: u32 = 1;
@@ -146,6 +147,14 @@ pub fn tcx_programs(interface: u32, hook: u32) -> io::Result<Vec<u32>> {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOENT)) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// Attaches a program to a TCX hook of an interface in this thread's network namespace, for as long as the link lives.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn attach_tcx(program: &OwnedFd, interface: u32, hook: u32) -> io::Result<OwnedFd> {
+    call_for_fd(LINK_CREATE, &mut [program.as_raw_fd().cast_unsigned(), interface, hook, 0, 0, 0, 0, 0])
 }
 
 /// Whether a program is still loaded.

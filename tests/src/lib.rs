@@ -4,6 +4,7 @@
 //! killed at any instant leaves no interface, no pin, no mount and no program behind.
 
 pub mod bed;
+pub mod blast;
 pub mod bpf;
 pub mod bpffs;
 pub mod capture;

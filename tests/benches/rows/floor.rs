@@ -6,7 +6,9 @@ use anyhow::{Context, Result, ensure};
 use aya::{Ebpf, include_bytes_aligned, programs::SchedClassifier};
 use mseg_tests::{
     bed::{Bed, OPEN_PORT, PASSED},
+    bpf,
     flows::{Family, Frames, Step},
+    interface,
 };
 
 static OBJECT: &[u8] = include_bytes_aligned!("../../../ebpf/prebuilt/floor.o");
@@ -45,6 +47,13 @@ impl Floor {
             insert_large: load("insert_large")?,
             _maps: object,
         })
+    }
+
+    /// Attaches the no-op both ways to an interface in this thread's network namespace, for as long as the links live.
+    pub(crate) fn attach(&self, name: &str) -> Result<[OwnedFd; 2]> {
+        let index = interface::index(name)?;
+        let attach = |hook| bpf::attach_tcx(&self.noop, index, hook).context("cannot attach the no-op");
+        Ok([attach(bpf::TCX_INGRESS)?, attach(bpf::TCX_EGRESS)?])
     }
 
     /// Puts the flows of these clients, as they send, into the table that `look_up` and `count` use.

@@ -13,6 +13,7 @@ mod floor;
 mod fresh;
 mod measure;
 mod memory;
+mod nftables;
 mod report;
 mod throughput;
 
@@ -85,11 +86,20 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Option<Arguments
         repeat: 100_000,
         spread: 16_384,
         many: 65_536,
+        blast: 100_000,
         established: 100_000,
         flood: 1_000_000,
     };
-    let quick =
-        Plan { quick: true, rounds: 3, repeat: 10_000, spread: 2_048, many: 8_192, established: 10_000, flood: 50_000 };
+    let quick = Plan {
+        quick: true,
+        rounds: 3,
+        repeat: 10_000,
+        spread: 2_048,
+        many: 8_192,
+        blast: 20_000,
+        established: 10_000,
+        flood: 50_000,
+    };
     let mut arguments = Arguments { plan: full, rows: vec![], json: target.join("mseg-bench.json") };
     let (mut by_cargo, mut rounds, mut flood) = (false, None, None);
     while let Some(argument) = given.next() {

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) spread: u32,
     /// Flows of the largest table.
     pub(crate) many: u32,
+    /// Datagrams of one round through a veth pair.
+    pub(crate) blast: usize,
     /// Sessions that must survive.
     pub(crate) established: u32,
     /// Packets of a flood.
