@@ -1,14 +1,15 @@
 //! Attaching in enforce mode does not cut what was open before, unless the policy denies it.
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::symlink,
 };
 
 use anyhow::{Context, Result, ensure};
 use mseg_tests::{
     documents::{expect, number},
-    lab::{self, CLIENT_V4, CLIENT_V6, Lab, PROTECTED},
+    frames,
+    lab::{self, CLIENT_V4, CLIENT_V6, Lab, PEER, PROTECTED, SERVER_V4},
     network::{self, FAR_HERE, WORKLOAD},
     on_both_hooks,
     process::Ran,
@@ -30,6 +31,7 @@ on_both_hooks! {
     what_is_not_adopted_is_reported,
     attach_that_fails_takes_back_what_it_adopted,
     connection_to_a_workload_is_adopted_in_its_zone,
+    full_table_is_reported_and_nobody_is_pushed_out,
 }
 
 /// TCP both ways over both families, one of them by a socket of the other family; UDP outwards.
@@ -303,6 +305,46 @@ fn attach_that_fails_takes_back_what_it_adopted(lab: &Lab) -> Result<()> {
     lab.run("mseg-loader", &arguments)?.exits(1)?;
     ensure!(lab.sessions(&[])?.len() == before, "{:#?}", lab.sessions(&[])?);
     expect(&lab.json(&["mode", "show"])?, "/mode", "observe")
+}
+
+fn full_table_is_reported_and_nobody_is_pushed_out(lab: &Lab) -> Result<()> {
+    let mut open = Open::new(lab)?;
+    lab.attach(&["--policy", lab.policy("")?])?;
+    fill(lab, 102_000)?;
+    let before = number(&lab.json(&["session", "count", "--proto", "udp"])?, "/count")?;
+    ensure!(before >= 100_000, "only {before} sessions were made");
+    let adoption = attach(lab, &[PROTECTED], &["--adopt"])?;
+    expect(&adoption, "/adopted", 0)?;
+    expect(unplaced(&adoption, "table-full").context("not reported")?, "/count", 6)?;
+    let after = number(&lab.json(&["session", "count", "--proto", "udp"])?, "/count")?;
+    ensure!(after == before, "{before} sessions before, {after} after");
+    open.inbound[0].exchange(10, 10)
+}
+
+/// Makes that many UDP sessions: questions past the client's stack, answers past the server's.
+fn fill(lab: &Lab, count: u32) -> Result<()> {
+    let (IpAddr::V4(client), IpAddr::V4(server)) = (CLIENT_V4, SERVER_V4) else { unreachable!("they are IPv4") };
+    let frames = |from: u32, to: u32, answers: bool| -> Result<Vec<Vec<u8>>> {
+        let frame = |n: u32| -> Result<Vec<u8>> {
+            let (port, service) = (1024 + u16::try_from(n % 60_000)?, 40_000 + u16::try_from(n / 60_000)?);
+            let (source, destination, macs) = if answers {
+                (server, client, [lab::CLIENT_MAC, lab::SERVER_MAC])
+            } else {
+                (client, server, [lab::SERVER_MAC, lab::CLIENT_MAC])
+            };
+            let ports = if answers { [service, port] } else { [port, service] };
+            let packet = frames::ipv4(source, destination, 17, &frames::udp(ports[0], ports[1], b""));
+            Ok(frames::ethernet(macs[0], macs[1], 0x0800, &packet))
+        };
+        (from..to).map(frame).collect()
+    };
+    // Questions wait for their answers in a small table.
+    for from in (0..count).step_by(2000) {
+        let to = (from + 2000).min(count);
+        frames::send_frames(&lab.client, PEER, &frames(from, to, false)?)?;
+        frames::send_frames(&lab.server, PROTECTED, &frames(from, to, true)?)?;
+    }
+    Ok(())
 }
 
 fn connection_to_a_workload_is_adopted_in_its_zone(lab: &Lab) -> Result<()> {

@@ -13,7 +13,7 @@ mod session;
 mod socket;
 mod way;
 
-use std::{cell::RefCell, collections::HashSet, io, rc::Rc};
+use std::{cell::RefCell, collections::HashSet, io, ops::ControlFlow, rc::Rc};
 
 use mseg_ebpf::{
     abi::{
@@ -33,7 +33,7 @@ use self::{
 use crate::{
     clock::Clock,
     error::{Code, Error, Result},
-    instance::{Instance, interface_name},
+    instance::{Instance, Table, interface_name},
     view::{self, Protocol},
 };
 
@@ -66,7 +66,13 @@ impl<'a> Adoption<'a> {
         let header = instance
             .policy_header(generation)?
             .ok_or_else(|| Error::new(Code::Abi, format!("the pins of policy generation {generation} are missing")))?;
-        let (used, most) = instance.sessions_in_use()?;
+        let clock = Clock::now()?;
+        let mut live = 0;
+        // Expired sessions are the first that make room.
+        instance.for_each_session(Table::Sessions, &mut |_, session| {
+            live += u64::from(!view::is_expired(&clock, session));
+            ControlFlow::Continue(())
+        })?;
         Ok(Self {
             instance,
             required,
@@ -74,7 +80,7 @@ impl<'a> Adoption<'a> {
             timeouts_s: header.timeouts_s,
             adopted: Keys::default(),
             settled: HashSet::new(),
-            room: ROOM.min(most.into()).saturating_sub(used),
+            room: ROOM.saturating_sub(live),
             report: Report::default(),
         })
     }

@@ -66,12 +66,6 @@ impl Instance {
         self.map(Table::Sessions.name())?.put_new(key, session)
     }
 
-    /// Entries of SESSIONS, expired ones too, and how many there can be.
-    pub(crate) fn sessions_in_use(&self) -> Result<(u64, u32)> {
-        let map = self.map(Table::Sessions.name())?;
-        Ok((map.count()?.unwrap_or(0), map.info().max_entries))
-    }
-
     /// Deletes a session from both tables; `false` if it was in neither.
     pub fn delete_session(&self, key: &SessionKey) -> Result<bool> {
         self.require_write()?;
