@@ -44,13 +44,6 @@ pub fn tcp(from: u16, to: u16, flags: u8) -> Vec<u8> {
     [&ports[..], &[0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]].concat()
 }
 
-/// A UDP datagram without a checksum.
-pub fn udp(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(8 + payload.len()).unwrap_or(u16::MAX);
-    let header = [from, to, length, 0].map(u16::to_be_bytes).concat();
-    [&header[..], payload].concat()
-}
-
 /// The Internet checksum.
 pub fn checksum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], *pair.get(1).unwrap_or(&0)])));

@@ -170,24 +170,6 @@ pub fn add_neighbour(interface: &str, address: IpAddr, mac: [u8; 6]) -> Result<(
         .with_context(|| format!("cannot make the neighbour {address} known"))
 }
 
-/// Sends what is for these addresses by a neighbour.
-///
-/// # Errors
-/// When the kernel refuses it.
-pub fn add_route(to: IpAddr, prefix: u8, via: IpAddr) -> Result<()> {
-    const DESTINATION: u16 = 1;
-    const GATEWAY: u16 = 5;
-    const MAIN_TABLE: u8 = 254;
-    const STATIC: u8 = 4;
-    const UNICAST: u8 = 1;
-    let fixed = [family(to), prefix, 0, 0, MAIN_TABLE, STATIC, 0, UNICAST, 0, 0, 0, 0];
-    Message::new(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &fixed)
-        .with(DESTINATION, &octets(to))
-        .with(GATEWAY, &octets(via))
-        .apply()
-        .with_context(|| format!("cannot route {to}/{prefix} via {via}"))
-}
-
 /// The index of an interface in this thread's namespace.
 ///
 /// # Errors

@@ -6,12 +6,14 @@ use anyhow::Result;
 
 use crate::{
     interface::{self, End},
-    lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6},
+    lab::{CLIENT_V4, CLIENT_V6, Lab, PEER, SERVER_V4, SERVER_V6},
     namespace::Namespace,
 };
 
 /// The protected host's interface towards [`far`].
 pub const FAR_INTERFACE: &str = "mseg1";
+/// The other end of that cable.
+const FAR_PEER: &str = "far0";
 /// The protected host's addresses there.
 pub const FAR_HERE: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1))];
@@ -35,7 +37,7 @@ pub fn far(lab: &Lab) -> Result<Namespace> {
     let there: Vec<_> = FAR.into_iter().zip(prefixes).collect();
     interface::join(
         End { namespace: &lab.server, name: FAR_INTERFACE, mac: [2, 0, 0, 0, 0, 3], addresses: &here },
-        End { namespace: &far, name: "far0", mac: [2, 0, 0, 0, 0, 4], addresses: &there },
+        End { namespace: &far, name: FAR_PEER, mac: [2, 0, 0, 0, 0, 4], addresses: &there },
     )?;
     Ok(far)
 }
@@ -47,11 +49,11 @@ pub fn far(lab: &Lab) -> Result<Namespace> {
 pub fn route(lab: &Lab, far: &Namespace) -> Result<()> {
     lab.server.set("net/ipv4/ip_forward", "1")?;
     lab.server.set("net/ipv6/conf/all/forwarding", "1")?;
-    for (address, prefix, via) in [(FAR[0], 24, SERVER_V4), (FAR[1], 64, SERVER_V6)] {
-        lab.client.run(|| interface::add_route(network(address), prefix, via))?;
+    for (address, via) in FAR.into_iter().zip([SERVER_V4, SERVER_V6]) {
+        lab.client.run(|| interface::add_route(address, PEER, Some(via)))?;
     }
-    for (address, prefix, via) in [(CLIENT_V4, 24, FAR_HERE[0]), (CLIENT_V6, 64, FAR_HERE[1])] {
-        far.run(|| interface::add_route(network(address), prefix, via))?;
+    for (address, via) in [CLIENT_V4, CLIENT_V6].into_iter().zip(FAR_HERE) {
+        far.run(|| interface::add_route(address, FAR_PEER, Some(via)))?;
     }
     Ok(())
 }
@@ -68,12 +70,4 @@ pub fn workload(lab: &Lab) -> Result<Namespace> {
         End { namespace: &workload, name: "work0", mac: [2, 0, 0, 0, 0, 6], addresses: &[(WORKLOAD, 24)] },
     )?;
     Ok(workload)
-}
-
-/// The network of an address: all of ours end after 24 or 64 bits.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-    }
 }

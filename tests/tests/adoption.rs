@@ -1,7 +1,7 @@
 //! Attaching in enforce mode does not cut what was open before, unless the policy denies it.
 
 use std::{
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::symlink,
 };
 
@@ -11,7 +11,7 @@ use mseg_tests::{
     frames,
     lab::{self, CLIENT_V4, CLIENT_V6, Lab, PEER, PROTECTED, SERVER_V4},
     network::{self, FAR_HERE, WORKLOAD},
-    on_both_hooks,
+    on_both_hooks, packets,
     process::Ran,
     traffic::{tcp, udp},
     wait::{DENIED, SOON, eventually},
@@ -96,6 +96,7 @@ fn open_connections_go_on_under_a_policy_that_allows_them(lab: &Lab) -> Result<(
     let mut open = Open::new(lab)?;
     let adoption = enforce(lab, &[])?;
     expect(&adoption, "/adopted", 6)?;
+    expect(&lab.stats()?, "/pressure/adopted", 6)?;
     expect(&adoption, "/by_protocol/tcp", 4)?;
     expect(&adoption, "/by_protocol/udp", 2)?;
     expect(&adoption, "/unplaced", Value::Array(Vec::new()))?;
@@ -304,12 +305,13 @@ fn attach_that_fails_takes_back_what_it_adopted(lab: &Lab) -> Result<()> {
     let arguments = ["attach", "mseg1", "--adopt", "--mode", "enforce", "--hook", lab.hook().name()];
     lab.run("mseg-loader", &arguments)?.exits(1)?;
     ensure!(lab.sessions(&[])?.len() == before, "{:#?}", lab.sessions(&[])?);
+    expect(&lab.stats()?, "/pressure/sessions_evicted", 0)?;
     expect(&lab.json(&["mode", "show"])?, "/mode", "observe")
 }
 
 fn full_table_is_reported_and_nobody_is_pushed_out(lab: &Lab) -> Result<()> {
     let mut open = Open::new(lab)?;
-    lab.attach(&["--policy", lab.policy("")?])?;
+    lab.attach(&["--half-open-per-source", "0"])?;
     fill(lab, 102_000)?;
     let before = number(&lab.json(&["session", "count", "--proto", "udp"])?, "/count")?;
     ensure!(before >= 100_000, "only {before} sessions were made");
@@ -323,28 +325,27 @@ fn full_table_is_reported_and_nobody_is_pushed_out(lab: &Lab) -> Result<()> {
 
 /// Makes that many UDP sessions: questions past the client's stack, answers past the server's.
 fn fill(lab: &Lab, count: u32) -> Result<()> {
-    let (IpAddr::V4(client), IpAddr::V4(server)) = (CLIENT_V4, SERVER_V4) else { unreachable!("they are IPv4") };
-    let frames = |from: u32, to: u32, answers: bool| -> Result<Vec<Vec<u8>>> {
-        let frame = |n: u32| -> Result<Vec<u8>> {
-            let (port, service) = (1024 + u16::try_from(n % 60_000)?, 40_000 + u16::try_from(n / 60_000)?);
-            let (source, destination, macs) = if answers {
-                (server, client, [lab::CLIENT_MAC, lab::SERVER_MAC])
-            } else {
-                (client, server, [lab::SERVER_MAC, lab::CLIENT_MAC])
-            };
-            let ports = if answers { [service, port] } else { [port, service] };
-            let packet = frames::ipv4(source, destination, 17, &frames::udp(ports[0], ports[1], b""));
-            Ok(frames::ethernet(macs[0], macs[1], 0x0800, &packet))
-        };
-        (from..to).map(frame).collect()
+    let ends = |n: u32| -> Result<[SocketAddr; 2]> {
+        let (port, service) = (1024 + u16::try_from(n % 60_000)?, 40_000 + u16::try_from(n / 60_000)?);
+        Ok([SocketAddr::new(CLIENT_V4, port), SocketAddr::new(SERVER_V4, service)])
     };
-    // Questions wait for their answers in a small table.
+    // What is not answered yet waits in a small table, and is promoted when the client goes on.
     for from in (0..count).step_by(2000) {
-        let to = (from + 2000).min(count);
-        frames::send_frames(&lab.client, PEER, &frames(from, to, false)?)?;
-        frames::send_frames(&lab.server, PROTECTED, &frames(from, to, true)?)?;
+        let (mut questions, mut answers) = (Vec::new(), Vec::new());
+        for n in from..(from + 2000).min(count) {
+            let [client, server] = ends(n)?;
+            questions.push(packets::to_server(&ip(client, server)));
+            answers.push(frames::ethernet(lab::CLIENT_MAC, lab::SERVER_MAC, 0x0800, &ip(server, client)));
+        }
+        frames::send_frames(&lab.client, PEER, &questions)?;
+        frames::send_frames(&lab.server, PROTECTED, &answers)?;
+        frames::send_frames(&lab.client, PEER, &questions)?;
     }
     Ok(())
+}
+
+fn ip(from: SocketAddr, to: SocketAddr) -> Vec<u8> {
+    packets::ip(from.ip(), to.ip(), packets::protocol::UDP, &packets::udp(from, to, b""))
 }
 
 fn connection_to_a_workload_is_adopted_in_its_zone(lab: &Lab) -> Result<()> {

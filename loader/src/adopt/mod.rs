@@ -128,9 +128,14 @@ impl<'a> Adoption<'a> {
         let mut ways = Ways::new(&here).map_err(|e| Error::system("read addresses and links", &e))?;
         let clock = Clock::now()?;
         let mut unplaced = Vec::new();
-        for sides in candidates {
-            unplaced.extend(self.settle(&sides, &mut ways, &clock)?);
-        }
+        let before = self.adopted.borrow().len();
+        let settled: Result<()> = candidates.iter().try_for_each(|sides| {
+            unplaced.extend(self.settle(sides, &mut ways, &clock)?);
+            Ok(())
+        });
+        // Also if it ended early: they are in the table.
+        self.instance.count_adopted((self.adopted.borrow().len() - before) as u64)?;
+        settled?;
         // A socket and conntrack may tell of the same; and what one of them cannot place the other may.
         let mut seen = HashSet::new();
         unplaced.retain(|(key, _)| seen.insert(*key) && !self.settled.contains(key));

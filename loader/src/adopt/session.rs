@@ -5,7 +5,7 @@ use mseg_ebpf::{
         interface::{FLAG_INGRESS_ONLY, Interface, ROLE_WORKLOAD},
         policy::timeout,
         rule,
-        session::{FLAG_CLIENT_IS_LOWER, FLAG_OUT, FLAG_PICKED_UP, Session, SessionKey, Traffic},
+        session::{FLAG_CLIENT_IS_LOWER, FLAG_OUT, FLAG_PICKED_UP, Session, SessionKey},
         time,
     },
     packet::{Packet, mapped},
@@ -37,7 +37,7 @@ fn words(end: Endpoint) -> [u64; 2] {
 }
 
 /// A session that is taken over. No generation has the number 0, so its next packet, whoever sends it, has it judged by
-/// the active policy. It has counted nothing yet.
+/// the active policy.
 pub(super) fn adopted_session(
     flow: &Flow,
     client_is_lower: bool,
@@ -55,9 +55,7 @@ pub(super) fn adopted_session(
     }
     let index = progress::timeout(flow.protocol, flow.state as u8, flow.tcp_state as u8);
     Session {
-        to_server: Traffic::default(),
-        to_client: Traffic::default(),
-        created_ns: clock.monotonic_ns(),
+        created: time::created(clock.monotonic_ns()),
         last_seen_tick: clock.tick(),
         timeout_ticks: time::seconds_to_ticks(timeouts_s.get(index).copied().unwrap_or_default()),
         rule: rule::NONE,
@@ -67,6 +65,8 @@ pub(super) fn adopted_session(
         tcp_state: flow.tcp_state,
         flags,
         fins: flow.fins,
+        // Nothing counted, and no window known: the first packet of either side says it.
+        ..Session::default()
     }
 }
 
