@@ -46,6 +46,7 @@ clsact\t'Filters on the clsact qdisc'"
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l midstream -d 'What becomes of TCP packets of unknown sessions [default: as it is; at first grace]' -r -f -a "grace\t'Judged as if it opened a session for some time after attach, then denied'
 strict\t'Denied'
 pickup\t'Always judged as if it opened a session'"
+complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l half-open-per-source -d 'About how many half-open sessions one source may have, 0 for any number [default: as it is; at first 1024]' -r
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l grace -d 'The length of the grace period, which starts anew with every interface' -r
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l instance -d 'The instance to work on' -r
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l bpffs -d 'Where the BPF file system is mounted' -r -f -a "(__fish_complete_directories)"
