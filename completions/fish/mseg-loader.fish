@@ -46,9 +46,12 @@ clsact\t'Filters on the clsact qdisc'"
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l midstream -d 'What becomes of TCP packets of unknown sessions [default: as it is; at first grace]' -r -f -a "grace\t'Judged as if it opened a session for some time after attach, then denied'
 strict\t'Denied'
 pickup\t'Always judged as if it opened a session'"
+complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l half-open-per-source -d 'About how many half-open sessions one source may have, 0 for any number [default: as it is; at first 1024]' -r
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l grace -d 'The length of the grace period, which starts anew with every interface' -r
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l instance -d 'The instance to work on' -r
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l bpffs -d 'Where the BPF file system is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l adopt -d 'Make sessions for the connections that are open already, and fail if they cannot be read [default: in mode enforce, as far as they can be read]'
+complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l no-adopt -d 'Make none: what becomes of open connections is up to --midstream'
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -s j -l json -d 'Print JSON; an error is one line of JSON on standard error'
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -s p -l pretty -d 'Print JSON with line breaks and indentation'
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -s q -l quiet -d 'Print nothing but errors'

@@ -1,5 +1,6 @@
 //! The command line of mseg-loader.
 
+mod adoption;
 mod output;
 
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
@@ -90,6 +91,13 @@ struct Attach {
     /// The length of the grace period, which starts anew with every interface
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_GRACE_S)]
     grace: u32,
+    /// Make sessions for the connections that are open already, and fail if they cannot be read [default: in mode enforce,
+    /// as far as they can be read]
+    #[arg(long, overrides_with = "no_adopt")]
+    adopt: bool,
+    /// Make none: what becomes of open connections is up to --midstream
+    #[arg(long, overrides_with = "adopt")]
+    no_adopt: bool,
 }
 
 #[derive(Debug, Args)]
@@ -152,6 +160,7 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
                 midstream: arguments.midstream,
                 half_open_per_source: arguments.half_open_per_source,
                 grace_s: arguments.grace,
+                adopt: (arguments.adopt || arguments.no_adopt).then_some(arguments.adopt),
             };
             output.attached(&options.instance, &attach::attach(&options)?)
         }

@@ -2,6 +2,7 @@
 //! policy language ([`policy`]) and its compiler ([`compile`]), and typed reading of what the programs write, also as
 //! documents ([`view`]).
 
+pub mod adopt;
 pub mod attach;
 pub mod cli;
 pub mod clock;

@@ -22,6 +22,7 @@ pub mod lab;
 pub mod middlebox;
 pub mod namespace;
 pub mod netlink;
+pub mod network;
 pub mod offload;
 pub mod packet;
 pub mod packets;

@@ -6,7 +6,7 @@ use mseg_ebpf::abi::config::HALF_OPEN_PER_SOURCE;
 use mseg_ebpf::abi::interface::{FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, HOOK_TCX, Interface, ROLE_WORKLOAD};
 
 use super::{
-    Hook, Midstream, Mode, Role,
+    Hook, Midstream, Mode, Role, adoption,
     create::{complete, create, enter, exists},
     detach::recorded,
     hook::{self, program_name, sides},
@@ -16,6 +16,7 @@ use super::{
     undo::Undo,
 };
 use crate::{
+    adopt::{Adoption, Report},
     clock::monotonic_ns,
     error::{Code, Error, Result},
     generation,
@@ -49,6 +50,8 @@ pub struct AttachOptions {
     pub half_open_per_source: Option<u32>,
     /// Seconds of the grace period, which starts anew with every interface.
     pub grace_s: u32,
+    /// Whether sessions are made for the connections that are open; `None`: in enforce mode, as far as they can be read.
+    pub adopt: Option<bool>,
 }
 
 /// What [`attach`] did.
@@ -64,6 +67,8 @@ pub struct Attached {
     pub generation: u32,
     /// Whether that generation is new.
     pub policy_changed: bool,
+    /// What became of the connections that were open, if they were to be adopted.
+    pub adoption: Option<Report>,
 }
 
 /// One interface of [`Attached`].
@@ -109,10 +114,14 @@ pub fn attach(options: &AttachOptions) -> Result<Attached> {
         work.plan_one(target)?;
     }
     let policy_changed = work.apply_settings(&lock, created)?;
+    // Before the first packet is judged, and again afterwards, for what was opened meanwhile.
+    let mut adoption = adoption::prepare(&instance, netns, options.adopt, created, &mut work.undo)?;
+    adoption::look(&mut adoption, &instance, &work.plan)?;
     for i in 0..work.plan.len() {
         signals.check()?;
         work.attach_one(i)?;
     }
+    adoption::look(&mut adoption, &instance, &work.plan)?;
     signals.check()?;
     let Work { undo, plan, .. } = work;
     let config = instance.config()?;
@@ -123,6 +132,7 @@ pub fn attach(options: &AttachOptions) -> Result<Attached> {
         mode: Mode::from_value(config.mode),
         generation: config.generation,
         policy_changed,
+        adoption: adoption.map(Adoption::finish),
     })
 }
 

@@ -1,5 +1,6 @@
 //! Attaching interfaces to an instance, detaching them, and saying what is attached.
 
+mod adoption;
 mod create;
 mod detach;
 mod hook;

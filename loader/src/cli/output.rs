@@ -8,6 +8,7 @@ use std::{
 use mseg_ebpf::abi::{interface::Interface, meta::Meta};
 use serde::Serialize;
 
+use super::adoption::AdoptionDocument;
 use crate::{
     attach::{Attached, Detached, Mode, Status, hook_name, role_name},
     clock::Clock,
@@ -38,6 +39,8 @@ struct AttachDocument<'a> {
     generation: u32,
     policy_changed: bool,
     interfaces: Vec<AttachedDocument<'a>>,
+    /// Null if nothing was to be adopted.
+    adoption: Option<AdoptionDocument<'a>>,
 }
 
 #[derive(Serialize)]
@@ -139,6 +142,7 @@ impl Output {
                     already_attached: i.already,
                 })
                 .collect(),
+            adoption: done.adoption.as_ref().map(AdoptionDocument::new),
         };
         self.print(&document, |d| {
             let mut text = String::new();
@@ -153,7 +157,7 @@ impl Output {
                 "instance {}: {made}mode {}, policy generation {}{policy}",
                 d.instance, d.mode, d.generation
             );
-            text
+            text + &d.adoption.as_ref().map(AdoptionDocument::text).unwrap_or_default()
         })
     }
 

@@ -57,6 +57,12 @@ impl Instance {
         Ok(session.or(half_open))
     }
 
+    /// Adds a session to SESSIONS; `false` if it is there already.
+    pub(crate) fn add_session(&self, key: &SessionKey, session: &Session) -> Result<bool> {
+        self.require_write()?;
+        self.map(Table::Sessions.name())?.put_new(key, session)
+    }
+
     /// Deletes a session from both tables; `false` if it was in neither.
     pub fn delete_session(&self, key: &SessionKey) -> Result<bool> {
         self.require_write()?;

@@ -171,6 +171,20 @@ impl Map {
         self.put_bytes(key.as_bytes(), value.as_bytes(), flags)
     }
 
+    /// Creates one entry; `false` if there was one already.
+    pub(crate) fn put_new<K, V>(&self, key: &K, value: &V) -> Result<bool>
+    where
+        K: IntoBytes + Immutable,
+        V: IntoBytes + Immutable,
+    {
+        self.check::<K, V>()?;
+        match bpf::map_update(self.fd.as_fd(), key.as_bytes(), value.as_bytes(), NO_EXIST) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(e) => Err(self.error("write", &e)),
+        }
+    }
+
     /// Puts `inner` into a slot of an array of maps.
     pub(crate) fn put_map(&self, slot: u32, inner: &Self) -> Result<()> {
         use std::os::fd::AsRawFd;

@@ -19,7 +19,7 @@ pub fn mapped(address: IpAddr) -> [u8; 16] {
 }
 
 /// One side of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, schemars::JsonSchema)]
 pub struct Endpoint {
     /// IPv4 or IPv6, in canonical form.
     pub address: IpAddr,

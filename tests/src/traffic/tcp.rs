@@ -40,7 +40,14 @@ pub fn listen(namespace: &Namespace, address: SocketAddr) -> Result<TcpListener>
 /// # Errors
 /// When the connection does not come about soon.
 pub fn connect(client: &Namespace, listener: &TcpListener) -> Result<Connection> {
-    let address = listener.local_addr()?;
+    connect_to(client, listener, listener.local_addr()?)
+}
+
+/// Like [`connect`], to an address that is not the listener's own but leads there.
+///
+/// # Errors
+/// When the connection does not come about soon.
+pub fn connect_to(client: &Namespace, listener: &TcpListener, address: SocketAddr) -> Result<Connection> {
     let connected = client.run(|| TcpStream::connect_timeout(&address, SOON));
     let client = connected.with_context(|| format!("cannot connect to {address}"))?;
     let server = accept(listener)?;

@@ -1,0 +1,276 @@
+//! Adoption: sessions for what was there before mseg, so that enforcing does not cut it.
+//!
+//! Sockets come from inet_diag, forwarded flows and NAT from nf_conntrack. Every flow that passes an attached interface
+//! gets a session, unless it has one; the programs then judge it by the active policy on its next packet. So adoption
+//! allows nothing: it says that a connection is open, and who opened it.
+
+mod conntrack;
+mod flow;
+mod links;
+mod protocols;
+mod report;
+mod session;
+mod socket;
+mod way;
+
+use std::{cell::RefCell, collections::HashSet, io, ops::ControlFlow, rc::Rc};
+
+use mseg_ebpf::{
+    abi::{
+        interface::{Interface, ROLE_WORKLOAD},
+        policy::timeout,
+        session::{SessionKey, SessionState},
+    },
+    packet::protocol,
+};
+
+pub use self::report::{Reason, Report, Unplaced, Unread};
+use self::{
+    conntrack::Tracked,
+    flow::{Flow, Found, Towards},
+    way::{Route, Way, Ways},
+};
+use crate::{
+    clock::Clock,
+    error::{Code, Error, Result},
+    instance::{Instance, Table, interface_name},
+    view::{self, Protocol},
+};
+
+/// As many sessions as SESSIONS keeps whatever happens: an LRU hash evicts before it is full.
+const ROOM: u64 = 100_000;
+/// The index of the loopback interface, in every network namespace.
+const LOOPBACK: u32 = 1;
+
+/// The keys of adopted sessions, shared with whoever may have to remove them.
+pub(crate) type Keys = Rc<RefCell<Vec<SessionKey>>>;
+
+/// An adoption, which may look several times.
+pub(crate) struct Adoption<'a> {
+    instance: &'a Instance,
+    /// Whether it was asked for: then nothing may be left out because it cannot be read.
+    required: bool,
+    netns: u64,
+    timeouts_s: [u32; timeout::COUNT],
+    adopted: Keys,
+    /// What has a session, ours or another.
+    settled: HashSet<SessionKey>,
+    room: u64,
+    report: Report,
+}
+
+impl<'a> Adoption<'a> {
+    /// Prepares one. The policy that is to judge must be active.
+    pub(crate) fn new(instance: &'a Instance, netns: u64, required: bool) -> Result<Self> {
+        let generation = instance.config()?.generation;
+        let header = instance
+            .policy_header(generation)?
+            .ok_or_else(|| Error::new(Code::Abi, format!("the pins of policy generation {generation} are missing")))?;
+        let clock = Clock::now()?;
+        let mut live = 0;
+        // Expired sessions are the first that make room.
+        instance.for_each_session(Table::Sessions, &mut |_, session| {
+            live += u64::from(!view::is_expired(&clock, session));
+            ControlFlow::Continue(())
+        })?;
+        Ok(Self {
+            instance,
+            required,
+            netns,
+            timeouts_s: header.timeouts_s,
+            adopted: Keys::default(),
+            settled: HashSet::new(),
+            room: ROOM.saturating_sub(live),
+            report: Report::default(),
+        })
+    }
+
+    /// What was adopted so far, and will be.
+    pub(crate) fn keys(&self) -> Keys {
+        Rc::clone(&self.adopted)
+    }
+
+    /// What was adopted, and what not as of the last look.
+    pub(crate) fn finish(self) -> Report {
+        self.report
+    }
+
+    /// Adopts what passes these interfaces, of which those of this network namespace count.
+    pub(crate) fn look(&mut self, interfaces: &[(u32, Interface)]) -> Result<()> {
+        self.report.unplaced.clear();
+        self.report.unread.clear();
+        let mut here = Vec::new();
+        for (ifindex, interface) in interfaces {
+            let elsewhere = |what: String, why: &str| Unread { what, why: why.to_owned() };
+            let name = interface_name(interface);
+            if interface.netns == self.netns {
+                here.push((*ifindex, *interface));
+            } else {
+                self.report.unread.push(elsewhere(name.to_owned(), "it is in another network namespace"));
+            }
+            if interface.role == ROLE_WORKLOAD {
+                let what = format!("the workload behind {name}");
+                self.report.unread.push(elsewhere(what, "its sockets are in another network namespace"));
+            }
+        }
+        let tracked = conntrack::read().or_else(|e| self.unreadable("conntrack", &e).map(|()| Vec::new()))?;
+        let (sockets, failed) = socket::read();
+        for (what, error) in failed {
+            self.unreadable(what, &error)?;
+        }
+        self.report.unread.extend(protocols::unread());
+
+        let mut candidates: Vec<Vec<Found>> =
+            flow::of_sockets(&sockets, &tracked).into_iter().map(|found| vec![found]).collect();
+        candidates.extend(tracked.iter().map(|tracked: &Tracked| flow::of_tracked(tracked).to_vec()));
+        // Should there be too little room, those that have the most to lose come first.
+        candidates.sort_by_key(|sides| sides.iter().map(urgency).min());
+        let mut ways = Ways::new(&here).map_err(|e| Error::system("read addresses and links", &e))?;
+        let clock = Clock::now()?;
+        let mut unplaced = Vec::new();
+        let before = self.adopted.borrow().len();
+        let settled: Result<()> = candidates.iter().try_for_each(|sides| {
+            unplaced.extend(self.settle(sides, &mut ways, &clock)?);
+            Ok(())
+        });
+        // Also if it ended early: they are in the table.
+        self.instance.count_adopted((self.adopted.borrow().len() - before) as u64)?;
+        settled?;
+        // A socket and conntrack may tell of the same; and what one of them cannot place the other may.
+        let mut seen = HashSet::new();
+        unplaced.retain(|(key, _)| seen.insert(*key) && !self.settled.contains(key));
+        self.report.unplaced = unplaced.into_iter().map(|(_, unplaced)| unplaced).collect();
+        Ok(())
+    }
+
+    /// Notes what cannot be read, or fails of it.
+    fn unreadable(&mut self, what: &str, error: &io::Error) -> Result<()> {
+        if self.required {
+            return Err(Error::system(format_args!("read {what}, to adopt them"), error)
+                .hint("without --adopt, or with --no-adopt, what cannot be read is left out"));
+        }
+        tracing::warn!("cannot read {what}, so that those connections are not adopted: {error}");
+        self.report.unread.push(Unread { what: what.to_owned(), why: error.to_string() });
+        Ok(())
+    }
+
+    /// Places what one socket or entry tells of; returns why if it has no session afterwards.
+    fn settle(
+        &mut self,
+        sides: &[Found],
+        ways: &mut Ways<'_>,
+        clock: &Clock,
+    ) -> Result<Option<(SessionKey, Unplaced)>> {
+        let mut problem = None;
+        let mut placed = false;
+        for found in sides {
+            let (Found::Flow(flow) | Found::Idle(flow)) = found;
+            let outcome = match self.way(flow, ways).map_err(|e| Error::system("ask for a route", &e))? {
+                None => continue,
+                Some(Way::Elsewhere(0)) => Err((Reason::NoRoute, 0)),
+                Some(Way::Elsewhere(ifindex)) => Err((Reason::NotAttached, ifindex)),
+                Some(Way::SomePort(bridge)) => Err((Reason::WorkloadPort, bridge)),
+                Some(Way::Attached(ifindex, interface)) => {
+                    self.place(found, ifindex, &interface, clock)?.map_err(|reason| (reason, ifindex))
+                }
+            };
+            match outcome {
+                Ok(()) => placed = true,
+                Err((reason, ifindex)) => {
+                    let interface = (ifindex != 0).then(|| ways.name(ifindex));
+                    let unplaced = Unplaced {
+                        reason,
+                        protocol: Protocol(flow.protocol),
+                        client: flow.client,
+                        server: flow.server,
+                        interface,
+                    };
+                    let (key, _) = session::key_of(flow, 0);
+                    // Of two, the side that concerns mseg.
+                    if problem.as_ref().is_none_or(|(_, other): &(_, Unplaced)| other.reason > reason) {
+                        problem = Some((key, unplaced));
+                    }
+                }
+            }
+        }
+        // With one side placed, the other passes mseg nowhere, unless there was no room for it.
+        Ok(problem.filter(|(_, unplaced)| !placed || unplaced.reason == Reason::TableFull))
+    }
+
+    /// Where a flow passes. `None`: this side of it is here, and passes nothing.
+    fn way(&self, flow: &Flow, ways: &mut Ways<'_>) -> io::Result<Option<Way>> {
+        let (near, peer) = (flow.near().address, flow.peer().address);
+        if flow.bound != 0 {
+            return Ok(Some(ways.through(flow.bound, Some(near))));
+        }
+        Ok(match ways.route(near, peer)? {
+            Route::Interface(ifindex) => Some(ways.through(ifindex, Some(near))),
+            Route::None => Some(ways.through(0, Some(near))),
+            Route::Local if flow.local => Some(ways.through(LOOPBACK, None)),
+            // Conntrack's flow between two local ends passes loopback with the original addresses.
+            Route::Local if flow.towards == Towards::Client && ways.route(peer, near)? == Route::Local => {
+                Some(ways.through(LOOPBACK, None))
+            }
+            Route::Local => None,
+        })
+    }
+
+    /// Makes a session, unless there is one or must be none.
+    fn place(
+        &mut self,
+        found: &Found,
+        ifindex: u32,
+        interface: &Interface,
+        clock: &Clock,
+    ) -> Result<std::result::Result<(), Reason>> {
+        let (Found::Flow(flow) | Found::Idle(flow)) = found;
+        let (key, client_is_lower) = session::key_of(flow, interface.zone);
+        if self.settled.contains(&key) {
+            return Ok(Ok(()));
+        }
+        if ![protocol::TCP, protocol::UDP, protocol::SCTP].contains(&flow.protocol) {
+            return Ok(Err(Reason::Protocol));
+        }
+        // Looked up first: an update of an existing key of a full LRU hash evicts others.
+        match self.instance.session(&key)? {
+            Some((_, session)) if !view::is_expired(clock, &session) => {
+                self.report.known += 1;
+                self.settled.insert(key);
+                return Ok(Ok(()));
+            }
+            Some(_) if matches!(found, Found::Flow(_)) => {
+                self.instance.delete_session(&key)?;
+            }
+            _ => {}
+        }
+        if matches!(found, Found::Idle(_)) {
+            return Ok(Err(Reason::State));
+        }
+        if self.room == 0 {
+            return Ok(Err(Reason::TableFull));
+        }
+        let session = session::adopted_session(flow, client_is_lower, ifindex, interface, &self.timeouts_s, clock);
+        if self.instance.add_session(&key, &session)? {
+            self.adopted.borrow_mut().push(key);
+            self.room -= 1;
+            *self.report.adopted.entry(flow.protocol).or_default() += 1;
+        } else {
+            // A packet was faster.
+            self.report.known += 1;
+        }
+        self.settled.insert(key);
+        Ok(Ok(()))
+    }
+}
+
+fn urgency(found: &Found) -> u8 {
+    match found {
+        Found::Idle(_) => u8::MAX,
+        Found::Flow(flow) => match flow.state {
+            SessionState::Established => 0,
+            SessionState::New => 1,
+            SessionState::Closing => 2,
+            _ => 3,
+        },
+    }
+}

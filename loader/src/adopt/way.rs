@@ -1,0 +1,200 @@
+//! Which attached interface a flow's packets pass: what the kernel's routes say, then what is below that interface.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    net::IpAddr,
+};
+
+use mseg_ebpf::abi::interface::{Interface, ROLE_HOST};
+
+use super::links::Links;
+use crate::{
+    kernel::channel::{Channel, DUMP, ONE, attribute, push_attribute, u32_at},
+    view::mapped,
+};
+
+const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
+const RTM_NEWROUTE: u16 = 24;
+const RTM_GETROUTE: u16 = 26;
+/// Bytes of `struct ifaddrmsg` and `struct rtmsg`, before the attributes.
+const ADDRESS_HEADER: usize = 8;
+const ROUTE_HEADER: usize = 12;
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const RTA_DST: u16 = 1;
+const RTA_SRC: u16 = 2;
+const RTA_OIF: u16 = 4;
+const RTN_LOCAL: u8 = 2;
+
+/// What the kernel says of the way to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// It is this host.
+    Local,
+    /// Out of this interface.
+    Interface(u32),
+    /// There is none.
+    None,
+}
+
+/// Where packets pass mseg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// This attached interface.
+    Attached(u32, Interface),
+    /// Nowhere: they take an interface that is not attached. 0: there is no route.
+    Elsewhere(u32),
+    /// One of the workload interfaces that are ports of this bridge; which one only the bridge knows.
+    SomePort(u32),
+}
+
+/// The network namespace's addresses, links and routes, as of one look.
+pub(super) struct Ways<'a> {
+    attached: &'a [(u32, Interface)],
+    addresses: HashMap<IpAddr, Vec<u32>>,
+    links: Links,
+    channel: Channel,
+    routes: HashMap<(Option<IpAddr>, IpAddr), Route>,
+}
+
+impl<'a> Ways<'a> {
+    pub(super) fn new(attached: &'a [(u32, Interface)]) -> io::Result<Self> {
+        let mut channel = Channel::open(libc::NETLINK_ROUTE)?;
+        let mut addresses: HashMap<IpAddr, Vec<u32>> = HashMap::new();
+        channel.ask(RTM_GETADDR, DUMP, &[0; ADDRESS_HEADER], &mut |kind, body| {
+            if kind == RTM_NEWADDR
+                && let Some((address, ifindex)) = parse_address(body)
+            {
+                addresses.entry(address).or_default().push(ifindex);
+            }
+        })?;
+        let links = Links::read(&mut channel)?;
+        Ok(Self { attached, addresses, links, channel, routes: HashMap::new() })
+    }
+
+    /// The name of an interface, for reports.
+    pub(super) fn name(&self, ifindex: u32) -> String {
+        self.links.name(ifindex).map_or_else(|| format!("#{ifindex}"), str::to_owned)
+    }
+
+    /// The way from `near`, on this side, to `peer`. Rules of policy routing that look at marks, ports or users are not
+    /// followed: the kernel is asked for the way of an unmarked packet.
+    pub(super) fn route(&mut self, near: IpAddr, peer: IpAddr) -> io::Result<Route> {
+        // The kernel takes no source that is not its own.
+        let source = self.addresses.contains_key(&near).then_some(near);
+        if let Some(route) = self.routes.get(&(source, peer)) {
+            return Ok(*route);
+        }
+        let route = self.ask_route(source, peer)?;
+        self.routes.insert((source, peer), route);
+        Ok(route)
+    }
+
+    fn ask_route(&mut self, source: Option<IpAddr>, peer: IpAddr) -> io::Result<Route> {
+        let mut request = vec![0; ROUTE_HEADER];
+        let bits = if peer.is_ipv4() { 32 } else { 128 };
+        request[0] = if peer.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 } as u8;
+        request[1] = bits;
+        push_attribute(&mut request, RTA_DST, &octets(peer));
+        if let Some(source) = source.filter(|source| source.is_ipv4() == peer.is_ipv4()) {
+            request[2] = bits;
+            push_attribute(&mut request, RTA_SRC, &octets(source));
+        }
+        let mut route = Route::None;
+        let asked = self.channel.ask(RTM_GETROUTE, ONE, &request, &mut |kind, body| {
+            if kind == RTM_NEWROUTE {
+                route = parse_route(body);
+            }
+        });
+        match asked {
+            Ok(()) => Ok(route),
+            // Unreachable, prohibited, or an address that nothing is sent to.
+            Err(e)
+                if [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL]
+                    .contains(&e.raw_os_error().unwrap_or(0)) =>
+            {
+                Ok(Route::None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Where packets that leave or arrive by `ifindex` pass mseg. `near` is their end on this side, to which packets may
+    /// come by another way than they go; `None` if none do.
+    pub(super) fn through(&self, ifindex: u32, near: Option<IpAddr>) -> Way {
+        let passed = self.links.below(ifindex);
+        let attached = |wanted: u32| self.attached.iter().find(|(i, _)| *i == wanted).copied();
+        let found: Vec<(u32, Interface)> = passed.iter().filter_map(|i| attached(*i)).collect();
+        if let Some((i, interface)) = found.iter().find(|(i, r)| *i == ifindex || r.role == ROLE_HOST) {
+            return Way::Attached(*i, *interface);
+        }
+        if let [(i, interface), ..] = found[..] {
+            // A VLAN's lower interface is certain, a bridge's port is not.
+            return if self.links.is_port(i, &passed) { Way::SomePort(ifindex) } else { Way::Attached(i, interface) };
+        }
+        // Packets to an address of an attached interface may arrive there. Host interfaces share a zone, so any will do.
+        let homes: HashSet<u32> = near
+            .and_then(|near| self.addresses.get(&near))
+            .into_iter()
+            .flatten()
+            .flat_map(|home| self.links.below(*home))
+            .collect();
+        match self.attached.iter().find(|(i, record)| homes.contains(i) && record.role == ROLE_HOST) {
+            Some((i, interface)) => Way::Attached(*i, *interface),
+            None => Way::Elsewhere(ifindex),
+        }
+    }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(_) => mapped(address).to_vec(),
+    }
+}
+
+fn parse_address(body: &[u8]) -> Option<(IpAddr, u32)> {
+    let attributes = body.get(ADDRESS_HEADER..)?;
+    // Of a point-to-point interface, ADDRESS is the peer's.
+    let value = attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS))?;
+    let address: IpAddr = match value.len() {
+        4 => <[u8; 4]>::try_from(value).ok()?.into(),
+        _ => <[u8; 16]>::try_from(value).ok()?.into(),
+    };
+    Some((address, u32_at(body, 4)?))
+}
+
+fn parse_route(body: &[u8]) -> Route {
+    if body.get(7) == Some(&RTN_LOCAL) {
+        return Route::Local;
+    }
+    let out = body.get(ROUTE_HEADER..).and_then(|attributes| attribute(attributes, RTA_OIF));
+    out.and_then(|value| u32_at(value, 0)).map_or(Route::None, Route::Interface)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_this_host() {
+        let mut ways = Ways::new(&[]).unwrap();
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        assert_eq!(ways.route(loopback, loopback).unwrap(), Route::Local);
+        assert_eq!(ways.route(loopback, loopback).unwrap(), Route::Local, "from the cache");
+        assert_eq!(ways.through(1, None), Way::Elsewhere(1));
+        assert_eq!(ways.name(1), "lo");
+    }
+
+    #[test]
+    fn a_route_that_is_cut_short_is_none() {
+        let mut body = vec![0; ROUTE_HEADER];
+        push_attribute(&mut body, RTA_OIF, &9u32.to_ne_bytes());
+        assert_eq!(parse_route(&body), Route::Interface(9));
+        assert!((0..body.len()).all(|length| parse_route(&body[..length]) == Route::None));
+        body[7] = RTN_LOCAL;
+        assert_eq!(parse_route(&body), Route::Local);
+    }
+}

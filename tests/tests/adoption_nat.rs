@@ -1,0 +1,166 @@
+//! What nf_conntrack knows is adopted too: forwarded flows, and the addresses that the wire has of those behind NAT.
+
+use std::{
+    io::Write,
+    net::{IpAddr, SocketAddr},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+use mseg_tests::{
+    documents::{expect, number},
+    lab::{self, Lab, PROTECTED},
+    namespace::Namespace,
+    network::{self, FAR, FAR_HERE, FAR_INTERFACE},
+    on_both_hooks, require_tool,
+    traffic::{tcp, udp},
+};
+use serde_json::Value;
+
+const POLICY: &str = "default in deny\ndefault out deny\n\
+    rule through allow in tcp from any to any port 7000\nrule beyond allow out tcp from any to any port 7000\n\
+    rule ask allow in udp from any to any port 7000\nrule ask-beyond allow out udp from any to any port 7000\n\
+    rule redirected allow in tcp from any to any port 80\n";
+
+on_both_hooks! {
+    forwarded_flows_are_adopted,
+    forwarded_flows_behind_snat_are_adopted_on_both_sides,
+    redirected_connection_is_adopted_by_the_port_on_the_wire,
+    forwarded_flow_that_no_attached_interface_sees_is_reported,
+}
+
+fn nft(namespace: &Namespace, rules: &str) -> Result<()> {
+    let ran = namespace.run(|| -> Result<_> {
+        let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        nft.stdin.take().context("standard input")?.write_all(rules.as_bytes())?;
+        Ok(nft.wait_with_output()?)
+    })?;
+    ensure!(ran.status.success(), "nft: {}", String::from_utf8_lossy(&ran.stderr));
+    Ok(())
+}
+
+const TRACK: &str = "table inet t { chain c { type filter hook forward priority 0; ct state new accept; }; }";
+const MASQUERADE: &str =
+    "table ip t { chain c { type nat hook postrouting priority 100; oifname mseg1 masquerade; }; }";
+const REDIRECT: &str =
+    "table inet t { chain c { type nat hook prerouting priority -100; tcp dport 80 redirect to :8080; }; }";
+
+fn enforce(lab: &Lab, interfaces: &[&str]) -> Result<Value> {
+    let policy = lab.policy(POLICY)?;
+    let options =
+        ["-j", "attach", "--hook", lab.hook().name(), "--mode", "enforce", "--midstream", "strict", "--policy", policy];
+    let mut document = lab.run("mseg-loader", &[&options, interfaces].concat())?.ok()?.json()?;
+    Ok(document["adoption"].take())
+}
+
+/// Connections and questions through the router, from the client to the far host.
+fn flows(lab: &Lab, far: &Namespace) -> Result<(Vec<tcp::Connection>, Vec<udp::Pair>)> {
+    let (mut connections, mut pairs) = (Vec::new(), Vec::new());
+    for address in FAR {
+        let listener = tcp::listen(far, SocketAddr::new(address, 7000))?;
+        let mut connection = tcp::connect(&lab.client, &listener)?;
+        connection.exchange(1000, 1000)?;
+        connections.push(connection);
+        let pair = udp::Pair::open(&lab.client, far, SocketAddr::new(address, 7000))?;
+        pair.ask(10, 10)?;
+        pairs.push(pair);
+    }
+    Ok((connections, pairs))
+}
+
+fn go_on(connections: &mut [tcp::Connection], pairs: &[udp::Pair]) -> Result<()> {
+    connections.iter_mut().try_for_each(|connection| connection.exchange(5000, 5000))?;
+    pairs.iter().try_for_each(|pair| pair.ask(10, 10))
+}
+
+fn session(lab: &Lab, client: (IpAddr, u16), server: SocketAddr) -> Result<Value> {
+    let (address, port) = (client.0.to_string(), client.1.to_string());
+    let found = lab.sessions(&["--proto", "tcp", "--ip", &address, "--port", &port])?;
+    let [session] = &found[..] else { anyhow::bail!("expected one session of {client:?}: {found:#?}") };
+    expect(session, "/client/address", address)?;
+    expect(session, "/client/port", client.1)?;
+    expect(session, "/server/address", server.ip().to_string())?;
+    expect(session, "/server/port", server.port())?;
+    expect(session, "/picked_up", true)?;
+    Ok(session.clone())
+}
+
+fn forwarded_flows_are_adopted(lab: &Lab) -> Result<()> {
+    require_tool!("nft");
+    let far = network::far(lab)?;
+    network::route(lab, &far)?;
+    nft(&lab.server, TRACK)?;
+    let (mut connections, pairs) = flows(lab, &far)?;
+    // Both interfaces are of the host's zone: each flow is one session, opened where its client is.
+    let adoption = enforce(lab, &[PROTECTED, FAR_INTERFACE])?;
+    expect(&adoption, "/adopted", 4)?;
+    expect(&adoption, "/by_protocol/udp", 2)?;
+    go_on(&mut connections, &pairs)?;
+    for connection in &connections {
+        let (client, server) = (connection.client.local_addr()?, connection.client.peer_addr()?);
+        let session = session(lab, (client.ip(), client.port()), server)?;
+        expect(&session, "/direction", "in")?;
+        expect(&session, "/interface", PROTECTED)?;
+        expect(&session, "/rule", "through")?;
+    }
+    ensure!(number(&lab.stats()?, "/packets/denied")? == 0, "{:#}", lab.stats()?);
+    Ok(())
+}
+
+fn forwarded_flows_behind_snat_are_adopted_on_both_sides(lab: &Lab) -> Result<()> {
+    require_tool!("nft");
+    let far = network::far(lab)?;
+    network::route(lab, &far)?;
+    nft(&lab.server, TRACK)?;
+    nft(&lab.server, MASQUERADE)?;
+    let (mut connections, pairs) = flows(lab, &far)?;
+    // Over IPv4 there are two tuples, one on each cable; over IPv6 one.
+    expect(&enforce(lab, &[PROTECTED, FAR_INTERFACE])?, "/adopted", 6)?;
+    go_on(&mut connections, &pairs)?;
+    let (client, server) = (connections[0].client.local_addr()?, connections[0].client.peer_addr()?);
+    let inside = session(lab, (client.ip(), client.port()), server)?;
+    expect(&inside, "/direction", "in")?;
+    expect(&inside, "/interface", PROTECTED)?;
+    let outside = session(lab, (FAR_HERE[0], connections[0].server.peer_addr()?.port()), server)?;
+    expect(&outside, "/direction", "out")?;
+    expect(&outside, "/interface", FAR_INTERFACE)?;
+    expect(&outside, "/rule", "beyond")?;
+    for side in [&inside, &outside] {
+        ensure!(number(side, "/to_server/packets")? > 0 && number(side, "/to_client/packets")? > 0, "{side:#}");
+    }
+    ensure!(number(&lab.stats()?, "/packets/denied")? == 0, "{:#}", lab.stats()?);
+    Ok(())
+}
+
+fn redirected_connection_is_adopted_by_the_port_on_the_wire(lab: &Lab) -> Result<()> {
+    require_tool!("nft");
+    nft(&lab.server, REDIRECT)?;
+    let listener = tcp::listen(&lab.server, "[::]:8080".parse()?)?;
+    let mut connections = Vec::new();
+    for address in lab::server(80) {
+        connections.push((tcp::connect_to(&lab.client, &listener, address)?, address));
+    }
+    expect(&enforce(lab, &[PROTECTED])?, "/adopted", 2)?;
+    for (connection, address) in &mut connections {
+        connection.exchange(1000, 1000)?;
+        let client = connection.client.local_addr()?;
+        let session = session(lab, (client.ip(), client.port()), *address)?;
+        expect(&session, "/direction", "in")?;
+        expect(&session, "/rule", "redirected")?;
+    }
+    Ok(())
+}
+
+fn forwarded_flow_that_no_attached_interface_sees_is_reported(lab: &Lab) -> Result<()> {
+    require_tool!("nft");
+    let (far, workload) = (network::far(lab)?, network::workload(lab)?);
+    network::route(lab, &far)?;
+    nft(&lab.server, TRACK)?;
+    let (_connections, _pairs) = flows(lab, &far)?;
+    let adoption = enforce(lab, &[network::WORKLOAD_INTERFACE])?;
+    drop(workload);
+    expect(&adoption, "/adopted", 0)?;
+    let group =
+        adoption["unplaced"].as_array().and_then(|groups| groups.iter().find(|g| g["reason"] == "not-attached"));
+    expect(group.context("they are not reported")?, "/count", 4)
+}
