@@ -133,7 +133,7 @@ const fn reset(before: Step, pass: bool, packet: &Packet, from_client: bool) -> 
     let (sender, receiver) = (before.sender, before.receiver);
     let closes = if before.tcp_state == TcpState::SynSent as u8 && !from_client {
         // RFC 9293 section 3.10.7.3.
-        if !window::acknowledges_syn(receiver, packet) {
+        if !window::acknowledges_syn(receiver, packet, true) {
             return outside(before, pass);
         }
         true
@@ -179,7 +179,8 @@ const fn syn(before: Step, pass: bool, packet: &Packet, from_client: bool) -> St
         return advanced(after, packet, from_client);
     }
     if opening && !from_client {
-        if !window::acknowledges_syn(before.receiver, packet) {
+        let first = before.tcp_state == TcpState::SynSent as u8;
+        if !window::acknowledges_syn(before.receiver, packet, first) {
             return outside(before, pass);
         }
         let mut after = Step { sender: window::learnt(before.sender, packet), ..before };
@@ -194,7 +195,7 @@ const fn syn(before: Step, pass: bool, packet: &Packet, from_client: bool) -> St
     }
     if before.tcp_state == TcpState::SynRecv as u8 {
         // The client's half of an opening from both sides.
-        return if window::acknowledges_syn(before.receiver, packet) { before } else { outside(before, pass) };
+        return if window::acknowledges_syn(before.receiver, packet, false) { before } else { outside(before, pass) };
     }
     let known = before.sender.is_known() && before.receiver.is_known();
     if known && window::fits(before.sender, before.receiver, packet) { before } else { outside(before, pass) }

@@ -128,15 +128,18 @@ pub const fn is_old(receiver: Side, packet: &Packet) -> bool {
     before(packet.tcp_sequence, receiver.sent.ack)
 }
 
-/// Whether the segment acknowledges a SYN: `receiver` is the side that sent it, and nothing else that counts.
+/// Whether the segment acknowledges a SYN: `receiver` is the side that sent it, and nothing else that counts. `first`: it
+/// has not been acknowledged before, so that [`Sequence::ack`] is still the number of the SYN ([`learnt`]).
 #[inline(always)]
-pub const fn acknowledges_syn(receiver: Side, packet: &Packet) -> bool {
+pub const fn acknowledges_syn(receiver: Side, packet: &Packet, first: bool) -> bool {
     // Data on the SYN need not be acknowledged (RFC 7413 section 4.2.2).
     packet.tcp_flags & tcp_flag::ACK != 0
         && receiver.sent.end.wrapping_sub(packet.tcp_acknowledgement) < LEAST_ACK_WINDOW
+        && (!first || before(receiver.sent.ack, packet.tcp_acknowledgement))
 }
 
-/// The sender as the segment shows it, whatever it had sent before.
+/// The sender as the segment shows it, whatever it had sent before. What a SYN without ACK has acknowledged is its own
+/// number, until the other side is heard.
 #[inline(always)]
 pub const fn learnt(sender: Side, packet: &Packet) -> Side {
     let syn = packet.tcp_flags & tcp_flag::SYN != 0;
@@ -147,7 +150,7 @@ pub const fn learnt(sender: Side, packet: &Packet) -> Side {
     } else {
         UNKNOWN
     };
-    let ack = if packet.tcp_flags & tcp_flag::ACK != 0 { packet.tcp_acknowledgement } else { sender.sent.ack };
+    let ack = if packet.tcp_flags & tcp_flag::ACK != 0 { packet.tcp_acknowledgement } else { packet.tcp_sequence };
     Side { sent: Sequence { end: end(packet), ack }, window: kept(packet.tcp_window, shift, syn) }
 }
 
