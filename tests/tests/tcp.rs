@@ -1,7 +1,7 @@
 //! Scripted TCP connections, packet by packet: `tcp/*.script`. CONTRIBUTING says how a line is written.
 //!
 //! Each runs over IPv4 with the client outside and over IPv6 with the client inside; or, where a stranger plays one side,
-//! over both with that side outside, since the windows of what the protected side sends are not checked. What is expected is what RFC 9293
+//! over both with that side outside. What is expected is what RFC 9293
 //! and RFC 5961 say, and what nf_conntrack_proto_tcp.c does where it is more liberal.
 
 use std::collections::BTreeSet;

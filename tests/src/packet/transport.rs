@@ -12,7 +12,8 @@ pub(super) fn parse(words: &mut Words<'_>, payload: &mut Payload) -> Result<(u8,
     let (protocol, header) = match words.take("a transport protocol")? {
         "tcp" => (6, tcp(words)?),
         "udp" => return udp(words, payload),
-        "sctp" => (132, [&ports(words)?[..], &[0; 8]].concat()),
+        // Without a chunk there is no packet: here one of type INIT, without its body.
+        "sctp" => (132, [&ports(words)?[..], &[0; 8], &[1, 0, 0, 4]].concat()),
         "icmp" => (1, icmp(words)?),
         "icmp6" => (58, icmp(words)?),
         "esp" => (50, vec![0, 0, 1, 0, 0, 0, 0, 1]),

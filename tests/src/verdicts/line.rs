@@ -27,7 +27,7 @@ pub enum Statement {
     Policy(String),
     /// `script NAME`: another connection.
     Script(String),
-    /// `outside client|server`: where a script's side is in every run of it; the other is the protected one.
+    /// `outside client|server`: which side a stranger plays in a script; the other is the protected one.
     Outside(Sender),
     /// `mode observe|enforce`.|enforce`.
     Enforce(bool),
