@@ -156,9 +156,11 @@ fn without_adoption_open_connections_are_cut(lab: &Lab) -> Result<()> {
         ensure!(pair.client.recv(&mut [0; 16]).is_err(), "an answer arrived that must be denied");
     }
     ensure!(lab.sessions(&[])?.is_empty(), "a denied packet makes no session");
-    // Adoption makes good for it, also later.
-    expect(&enforce(lab, &["-vv"])?, "/adopted", 6)?;
-    for connection in open.tcp() {
+    // Adoption makes good for it, also later. Not of what the host itself could not send: Linux 6.1 gives those up after a
+    // few seconds, and attaching may take as long.
+    let adopted = number(&enforce(lab, &[])?, "/adopted")?;
+    ensure!((4..=6).contains(&adopted), "{adopted}");
+    for connection in &mut open.inbound {
         connection.exchange_late(1, 1000)?;
     }
     Ok(())
