@@ -30,7 +30,7 @@ accel=${MSEG_QEMU_ACCEL:-tcg}
 cpus=$(($(nproc) < 2 ? 2 : $(nproc) > 4 ? 4 : $(nproc)))
 
 # What the tests need of the kernel beside what is built in.
-modules=(veth sch_ingress cls_bpf)
+modules=(veth sch_ingress cls_bpf tcp_diag udp_diag)
 # For a look around with --shell; the tests need none of them. Those that this machine lacks are left out.
 tools=(ip tc ping bpftool)
 

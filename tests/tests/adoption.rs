@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use mseg_tests::{
     documents::{expect, number},
-    frames,
+    frames, interface,
     lab::{self, CLIENT_V4, CLIENT_V6, Lab, PEER, PROTECTED, SERVER_V4},
     network::{self, FAR_HERE, WORKLOAD},
     on_both_hooks, packets,
@@ -156,9 +156,11 @@ fn without_adoption_open_connections_are_cut(lab: &Lab) -> Result<()> {
         ensure!(pair.client.recv(&mut [0; 16]).is_err(), "an answer arrived that must be denied");
     }
     ensure!(lab.sessions(&[])?.is_empty(), "a denied packet makes no session");
-    // Adoption makes good for it, also later.
-    expect(&enforce(lab, &[])?, "/adopted", 6)?;
-    for connection in open.tcp() {
+    // Adoption makes good for it, also later. Not of what the host itself could not send: Linux 6.1 gives those up after a
+    // few seconds, and attaching may take as long.
+    let adopted = number(&enforce(lab, &[])?, "/adopted")?;
+    ensure!((4..=6).contains(&adopted), "{adopted}");
+    for connection in &mut open.inbound {
         connection.exchange_late(1, 1000)?;
     }
     Ok(())
@@ -249,7 +251,8 @@ fn what_is_not_adopted_is_reported(lab: &Lab) -> Result<()> {
     for _ in 0..6 {
         loops.push(tcp::connect(&lab.server, &own)?);
     }
-    // Nobody answers there: its SYN is on its way for ever.
+    // Nobody answers there: its SYN is on its way for ever. Without an Ethernet address it would not even leave.
+    lab.server.run(|| interface::add_neighbour(PROTECTED, "192.0.2.77".parse()?, [2, 0, 0, 0, 0, 77]))?;
     let opening = lab.server.run(|| opening("192.0.2.77:80".parse()?))?;
     let adoption = enforce(lab, &[])?;
     expect(&adoption, "/adopted", 0)?;

@@ -122,6 +122,7 @@ impl<'a> Adoption<'a> {
 
         let mut candidates: Vec<Vec<Found>> =
             flow::of_sockets(&sockets, &tracked).into_iter().map(|found| vec![found]).collect();
+        tracing::debug!("{sockets:?}");
         candidates.extend(tracked.iter().map(|tracked: &Tracked| flow::of_tracked(tracked).to_vec()));
         // Should there be too little room, those that have the most to lose come first.
         candidates.sort_by_key(|sides| sides.iter().map(urgency).min());
