@@ -86,6 +86,23 @@ pub fn update(map: &OwnedFd, key: u32, value: &[u8]) -> io::Result<()> {
     call(MAP_UPDATE_ELEM, &mut attributes).map(drop)
 }
 
+/// Reads one value of a map by its key; `None` if there is none.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn find(map: &OwnedFd, key: &[u8], size: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut value = vec![0_u8; size];
+    let mut attributes = [0; 8];
+    attributes[0] = map.as_raw_fd().cast_unsigned();
+    put_address(&mut attributes, 2, key.as_ptr());
+    put_address(&mut attributes, 4, value.as_mut_ptr().cast_const());
+    match call(MAP_LOOKUP_ELEM, &mut attributes) {
+        Ok(_) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// What a test run of a TC program is given besides the frame: the fields of `struct __sk_buff` that the kernel takes
 /// from its caller (`convert___skb_to_skb` in net/bpf/test_run.c).
 #[derive(Clone, Copy, Debug, Default)]

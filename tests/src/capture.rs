@@ -128,7 +128,10 @@ fn flow(frame: &[u8]) -> Option<(u8, [u16; 2])> {
 }
 
 /// A packet socket of one interface in this thread's network namespace; protocol 0 receives nothing.
-pub(crate) fn packet_socket(interface: &str, protocol: u16) -> Result<OwnedFd> {
+///
+/// # Errors
+/// When there is no such interface.
+pub fn packet_socket(interface: &str, protocol: u16) -> Result<OwnedFd> {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
     // SAFETY: no memory is passed.
     let fd = unsafe { libc::socket(libc::AF_PACKET, kind, 0) };
