@@ -53,6 +53,7 @@ impl Report {
             let bound = if goal.more { ">=" } else { "<=" };
             format!("{} (target {bound} {}, stretch {})", goal.reached(value), goal.target, goal.stretch)
         });
+        let details: Vec<(&str, Value)> = details.iter().map(|(name, value)| (*name, tidy(value))).collect();
         let shown: Vec<String> = details.iter().map(|(name, value)| format!("{name} {}", short(value))).collect();
         let line = format!("{id:<4} {what:<44} {value:>9.2} {unit:<4} {}", judged.unwrap_or_default());
         println!("{}", line.trim_end());
@@ -66,9 +67,8 @@ impl Report {
             row["more_is_better"] = goal.more.into();
             row["reached"] = goal.reached(value).into();
         }
-        row["details"] = Value::Object(
-            details.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect::<Map<_, _>>(),
-        );
+        row["details"] =
+            details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>().into();
         self.rows.push(row);
     }
 
@@ -86,6 +86,13 @@ pub(crate) fn times(times: &Times) -> Value {
 
 fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+fn tidy(value: &Value) -> Value {
+    match value.as_f64() {
+        Some(number) if value.is_f64() => rounded(number).into(),
+        _ => value.clone(),
+    }
 }
 
 fn short(value: &Value) -> String {
