@@ -135,11 +135,18 @@ pub fn set_mtu(interface: &str, mtu: u32) -> Result<()> {
 /// # Errors
 /// When the kernel refuses it.
 pub fn add_route(to: IpAddr, interface: &str, gateway: Option<IpAddr>) -> Result<()> {
+    add_network_route(to, if to.is_ipv4() { 32 } else { 128 }, interface, gateway)
+}
+
+/// Like [`add_route`], to the addresses with this prefix length.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn add_network_route(to: IpAddr, prefix: u8, interface: &str, gateway: Option<IpAddr>) -> Result<()> {
     const ONLINK: u32 = 4;
-    let bits = if to.is_ipv4() { 32 } else { 128 };
     let scope = if gateway.is_some() { libc::RT_SCOPE_UNIVERSE } else { libc::RT_SCOPE_LINK };
     let fixed =
-        [family(to), bits, 0, 0, libc::RT_TABLE_MAIN, libc::RTPROT_STATIC, scope, libc::RTN_UNICAST].into_iter();
+        [family(to), prefix, 0, 0, libc::RT_TABLE_MAIN, libc::RTPROT_STATIC, scope, libc::RTN_UNICAST].into_iter();
     let flags = if gateway.is_some() { ONLINK } else { 0 };
     let fixed: Vec<u8> = fixed.chain(flags.to_ne_bytes()).collect();
     let mut route = Message::new(libc::RTM_NEWROUTE, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &fixed)

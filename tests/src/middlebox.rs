@@ -23,6 +23,7 @@ use nix::{
 use crate::{
     capture::packet_socket,
     lab::Lab,
+    namespace::Namespace,
     topology::{TO_CLIENT, TO_SERVER},
 };
 
@@ -190,7 +191,10 @@ fn transmit(socket: &OwnedFd, frame: &[u8]) -> Result<()> {
 }
 
 /// A packet socket that hears what arrives, and not what it sends itself.
-fn tap(namespace: &crate::namespace::Namespace, interface: &str) -> Result<OwnedFd> {
+///
+/// # Errors
+/// When the interface is missing.
+pub fn tap(namespace: &Namespace, interface: &str) -> Result<OwnedFd> {
     let every = u16::try_from(libc::ETH_P_ALL)?;
     let socket = namespace.run(|| packet_socket(interface, every))?;
     let on: libc::c_int = 1;
@@ -216,5 +220,20 @@ impl Random {
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
+    }
+
+    /// A number below a limit.
+    pub fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next()).unwrap_or(usize::MAX) % limit.max(1)
+    }
+
+    /// One of these.
+    pub fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    /// True once in so many times.
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
     }
 }

@@ -29,7 +29,26 @@ pub enum Topology {
     /// A host that forwards nothing by itself, for [`crate::middlebox`]. No end makes a packet that is longer than the
     /// cable takes, or one without its checksum.
     Middlebox,
+    /// The server is a gateway between the client's side and another host's. Both ends are mute: they have no
+    /// addresses, and the gateway knows the way to [`NEAR`] and to [`FAR`] without asking. What they send is what a test
+    /// sends for them.
+    Gateway,
 }
+
+/// The networks at the client's side of a [`Topology::Gateway`].
+pub const NEAR: [(IpAddr, u8); 2] = [
+    (IpAddr::V4(Ipv4Addr::new(198, 18, 0, 0)), 16),
+    (IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0x18, 0, 0, 0, 0, 0)), 64),
+];
+/// The host behind a [`Topology::Gateway`].
+pub const FAR: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 9, 0, 0, 0, 0, 9))];
+/// The far host's interface.
+pub const FAR_PEER: &str = "far0";
+/// The far host's Ethernet address.
+pub const FAR_MAC: [u8; 6] = [0x02, 0, 0, 0, 2, 1];
+/// The gateway's Ethernet address towards the far host.
+pub const GATEWAY_FAR_MAC: [u8; 6] = [0x02, 0, 0, 0, 1, 2];
 
 impl Topology {
     /// Joins the hosts, and returns what is between them, from the client to the server.
@@ -42,6 +61,7 @@ impl Topology {
             }
             Self::NarrowHop => narrow_hop(client, server),
             Self::Middlebox => middlebox(client, server),
+            Self::Gateway => gateway(client, server),
         }
     }
 }
@@ -119,4 +139,35 @@ fn middlebox(client: &Namespace, server: &Namespace) -> Result<Vec<Namespace>> {
         }
     }
     Ok(vec![middle])
+}
+
+fn gateway(client: &Namespace, server: &Namespace) -> Result<Vec<Namespace>> {
+    let far = Namespace::new()?;
+    for mute in [client, &far] {
+        mute.set("net/ipv6/conf/default/disable_ipv6", "1")?;
+    }
+    interface::join(server_end(server), End { addresses: &[], ..client_end(client) })?;
+    interface::join(
+        End { namespace: &far, name: FAR_PEER, mac: FAR_MAC, addresses: &[] },
+        middle_end(server, TO_SERVER, GATEWAY_FAR_MAC[5]),
+    )?;
+    server.set("net/ipv4/ip_forward", "1")?;
+    server.set("net/ipv6/conf/all/forwarding", "1")?;
+    for interface in ["all", PROTECTED, TO_SERVER] {
+        server.set(&format!("net/ipv4/conf/{interface}/rp_filter"), "0")?;
+        // It tells nobody of a better way, or that it got something it will not take.
+        server.set(&format!("net/ipv4/conf/{interface}/send_redirects"), "0")?;
+    }
+    server.run(|| -> Result<()> {
+        for ((network, prefix), next) in NEAR.into_iter().zip([CLIENT_V4, CLIENT_V6]) {
+            interface::add_neighbour(PROTECTED, next, CLIENT_MAC)?;
+            interface::add_network_route(network, prefix, PROTECTED, Some(next))?;
+        }
+        for host in FAR {
+            interface::add_neighbour(TO_SERVER, host, FAR_MAC)?;
+            interface::add_route(host, TO_SERVER, None)?;
+        }
+        Ok(())
+    })?;
+    Ok(vec![far])
 }
