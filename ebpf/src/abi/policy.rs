@@ -102,8 +102,8 @@ pub struct PolicyHeader {
     pub default_in: u8,
     /// `ACTION_*` where no rule matches a packet from the protected side.
     pub default_out: u8,
-    /// Zero.
-    pub reserved: [u8; 2],
+    /// All fields that entries look at: `MATCH_*`.
+    pub matches: u16,
     /// Seconds a session may idle, indexed by [`timeout`].
     pub timeouts_s: [u32; timeout::COUNT],
     /// When it was compiled: nanoseconds since 1970 UTC.

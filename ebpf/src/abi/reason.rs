@@ -47,6 +47,9 @@ reasons! {
     Builtin = 4, "builtin", true;
     /// An ICMP error about an allowed session.
     IcmpError = 5, "icmp-error", true;
+    /// A copy of the host's own multicast or broadcast packet, which the kernel hands back to it (`dev_loopback_xmit` in
+    /// net/core/dev.c). It has no Ethernet header; the packet itself was judged on its way out.
+    OwnCopy = 6, "own-copy", true;
     /// A rule denies the packet.
     RuleDeny = 32, "rule-deny", false;
     /// No rule matched, the default denies.

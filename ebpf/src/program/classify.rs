@@ -6,7 +6,9 @@ use aya_ebpf::helpers::bpf_loop;
 use mseg_ebpf::{
     abi::{
         interface,
-        policy::{ACTION_ALLOW, ATTRIBUTE_LOG, DIRECTION_IN, MAX_RULE_ENTRIES, POLICY_SLOTS, PolicyHeader},
+        policy::{
+            ACTION_ALLOW, ATTRIBUTE_LOG, DIRECTION_IN, MATCH_INTERFACE, MAX_RULE_ENTRIES, POLICY_SLOTS, PolicyHeader,
+        },
         reason::Reason,
         rule,
     },
@@ -26,7 +28,7 @@ pub(crate) struct Decision {
 impl Decision {
     /// A BPF function returns one register: the decision in a number, never 0, since no rule has the id 0.
     #[inline(always)]
-    const fn pack(self) -> u64 {
+    pub(crate) const fn pack(self) -> u64 {
         self.rule as u64 | (self.allow as u64) << 32 | (self.log as u64) << 33
     }
 
@@ -67,7 +69,7 @@ pub(crate) fn header(generation: u32) -> Option<&'static PolicyHeader> {
 
 /// The name that rules compare with; zeros for an unknown interface.
 #[inline(always)]
-pub(crate) fn interface_name(ifindex: u32) -> [u8; interface::NAME_LEN] {
+fn interface_name(ifindex: u32) -> [u8; interface::NAME_LEN] {
     // SAFETY: entries of INTERFACES are replaced only by the loader, and the name is copied at once.
     match unsafe { maps::INTERFACES.get(ifindex) } {
         Some(interface) => interface.name,
@@ -78,11 +80,15 @@ pub(crate) fn interface_name(ifindex: u32) -> [u8; interface::NAME_LEN] {
 /// Decides by the rules of `generation`, the first match in their order, else by the default of the direction. A packed
 /// [`Decision`], 0 if the generation's maps are damaged.
 #[inline(always)]
-pub(crate) fn classify(generation: u32, tuple: &Tuple) -> u64 {
+pub(crate) fn classify(generation: u32, ifindex: u32, mut tuple: Tuple) -> u64 {
     let (Some(header), Some(rules)) = (header(generation), maps::RULES.get(generation % POLICY_SLOTS)) else {
         return 0;
     };
-    let mut walk = Walk { rules, tuple: core::ptr::from_ref(tuple).cast(), found: 0 };
+    // A look-up that few policies need.
+    if header.matches & MATCH_INTERFACE != 0 {
+        tuple.interface = interface_name(ifindex);
+    }
+    let mut walk = Walk { rules, tuple: (&raw const tuple).cast(), found: 0 };
     // The kernel bounds the loop; one of our own would be verified turn by turn.
     // SAFETY: `turn` has the signature the helper calls and its context outlives the call.
     unsafe { bpf_loop(header.entries.min(MAX_RULE_ENTRIES), turn as *mut c_void, (&raw mut walk).cast(), 0) };

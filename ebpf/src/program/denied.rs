@@ -3,17 +3,64 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use mseg_ebpf::abi::{
     denied::{Denied, EVENT_INTERVAL_NS},
+    reason::Reason,
     session::{FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_OUT, Session, SessionKey, Traffic},
     time,
 };
 
 use super::{
+    classify::Decision,
     env::Env,
     events,
     judge::{HAS_SESSION, Judgement},
     maps,
     memory::{self, add, increment, load, store, take},
 };
+
+/// What the policy says of a packet that opens a session, if it said no to the same not long ago: a packed [`Decision`],
+/// or 0. A flood of denied packets need not be matched with every rule again.
+///
+/// What rules look at is in the key, but for direction, sender and interface, which are compared, and the ICMP type, which
+/// is that of an echo request.
+#[unsafe(no_mangle)]
+pub extern "C" fn remembered(env: *const Env, key: *const SessionKey, sender_is_lower: u32) -> u64 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
+        return 0;
+    };
+    let key = &memory::on_stack(key);
+    let Some(denied) = maps::DENIED.get_ptr_mut(key) else {
+        return 0;
+    };
+    // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's (hashtab.c preallocates).
+    let (generation, ifindex, flags, reason, rule) = unsafe {
+        (
+            load(&raw const (*denied).generation),
+            load(&raw const (*denied).ifindex),
+            load(&raw const (*denied).flags),
+            load((&raw const (*denied).reason).cast::<u8>()),
+            load(&raw const (*denied).rule),
+        )
+    };
+    let by_policy = reason == Reason::RuleDeny as u8 || reason == Reason::DefaultDeny as u8;
+    if !by_policy || generation != env.generation || ifindex != env.ifindex || flags != flags_of(env, sender_is_lower) {
+        return 0;
+    }
+    Decision { rule, allow: false, log: false }.pack()
+}
+
+/// Flags of a denial of no session.
+#[inline(always)]
+fn flags_of(env: &Env, sender_is_lower: u32) -> u8 {
+    let mut flags = FLAG_DENIED;
+    if sender_is_lower != 0 {
+        flags |= FLAG_CLIENT_IS_LOWER;
+    }
+    if env.is_out() {
+        flags |= FLAG_OUT;
+    }
+    flags
+}
 
 /// Records the denial of a packet and reports it, at most once in [`EVENT_INTERVAL_NS`] for each flow.
 #[unsafe(no_mangle)]
@@ -24,17 +71,11 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
     };
     let key = &memory::on_stack(key);
     let judgement = Judgement::unpack(judgement);
-    let mut flags = FLAG_DENIED;
-    if judgement.opener & HAS_SESSION != 0 {
-        flags |= judgement.opener & (FLAG_CLIENT_IS_LOWER | FLAG_OUT);
+    let flags = if judgement.opener & HAS_SESSION != 0 {
+        FLAG_DENIED | judgement.opener & (FLAG_CLIENT_IS_LOWER | FLAG_OUT)
     } else {
-        if sender_is_lower != 0 {
-            flags |= FLAG_CLIENT_IS_LOWER;
-        }
-        if env.is_out() {
-            flags |= FLAG_OUT;
-        }
-    }
+        flags_of(env, sender_is_lower)
+    };
     let suppressed = match maps::DENIED.get_ptr_mut(key) {
         // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's (hashtab.c preallocates).
         Some(denied) => unsafe {

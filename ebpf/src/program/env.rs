@@ -13,7 +13,10 @@ use mseg_ebpf::{
     session::{key, progress::Trust},
 };
 
-use super::{maps, memory, skb::__sk_buff};
+use super::{
+    maps, memory,
+    skb::{__sk_buff, PACKET_LOOPBACK},
+};
 
 /// No padding: the verifier of older kernels wants every byte of what is passed to a global function initialised.
 #[repr(C)]
@@ -202,6 +205,13 @@ pub extern "C" fn weigh(skb: *mut __sk_buff, env: *mut Env, packet: *const Packe
     env.count_segments(skb, packet);
     env.mark(skb, key);
     1
+}
+
+/// Whether the packet is a copy of what this host sends itself ([`PACKET_LOOPBACK`]).
+#[inline(always)]
+pub(crate) fn is_own_copy(skb: *mut __sk_buff) -> bool {
+    // SAFETY: `skb` is the program's context.
+    unsafe { (*skb).pkt_type == PACKET_LOOPBACK }
 }
 
 /// The zone of a workload's interface; one that no interface has if it is not in INTERFACES.

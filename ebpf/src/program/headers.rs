@@ -4,15 +4,16 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::bpf_skb_load_bytes;
 use mseg_ebpf::{
-    abi::reason::Reason,
+    abi::{reason::Reason, session::SessionKey},
     packet::{
         self, Frame, Kind, Packet, Payload,
         transport::{SCALE_UNREAD, window_scale},
     },
+    session::key,
 };
 use zerocopy::FromBytes;
 
-use super::skb::__sk_buff;
+use super::{env::Env, skb::__sk_buff};
 
 /// The linear part of an skb, read directly: the hot path.
 struct Linear {
@@ -94,15 +95,22 @@ impl Frame for Whole {
     }
 }
 
-/// Parses the headers of a plain packet; 0 if it is malformed, or merely not plain, or not linear.
+/// Parses the headers of a plain packet and writes its key. 1 if its sender is the key's lower endpoint, 0 if not;
+/// [`NOT_PLAIN`] if it is malformed, or merely not plain, or not linear.
 #[unsafe(no_mangle)]
-pub extern "C" fn parse_plain(skb: *mut __sk_buff, packet: *mut Packet) -> u32 {
-    // SAFETY: the caller's packet, or null.
-    let Some(packet) = (unsafe { packet.as_mut() }) else {
-        return 0;
+pub extern "C" fn read_plain(skb: *mut __sk_buff, env: *const Env, packet: *mut Packet, key: *mut SessionKey) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet), Some(key)) = (unsafe { (env.as_ref(), packet.as_mut(), key.as_mut()) }) else {
+        return NOT_PLAIN;
     };
-    packet::parse(&Linear::new(skb), packet).is_ok() as u32
+    if packet::parse(&Linear::new(skb), packet).is_err() {
+        return NOT_PLAIN;
+    }
+    key::write(packet, env.zone as u16, key) as u32
 }
+
+/// [`read_plain`]: it takes a look at the whole frame.
+pub(crate) const NOT_PLAIN: u32 = 2;
 
 /// Parses the headers of any packet. The outcome as a number: a kind, or a reason with [`MALFORMED`].
 #[unsafe(no_mangle)]

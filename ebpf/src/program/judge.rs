@@ -2,6 +2,7 @@
 
 use mseg_ebpf::{
     abi::{
+        interface,
         policy::{BUILTIN_ICMP_ERRORS, BUILTIN_MLD, BUILTIN_ND, DIRECTION_IN, DIRECTION_OUT, PolicyHeader},
         reason::Reason,
         rule,
@@ -15,6 +16,7 @@ use zerocopy::transmute;
 
 use super::{
     classify::{self, Decision},
+    denied,
     env::Env,
     events, memory, related, sessions,
     skb::__sk_buff,
@@ -47,6 +49,12 @@ impl Judgement {
     #[inline(always)]
     pub(crate) const fn session(rule: u32) -> Self {
         Self { reason: Reason::Session, rule, allow: true, fresh: false, opener: 0 }
+    }
+
+    /// What becomes of the host's own copies.
+    #[inline(always)]
+    pub(crate) const fn own_copy() -> Self {
+        Self { reason: Reason::OwnCopy, rule: rule::NONE, allow: true, fresh: false, opener: 0 }
     }
 
     #[inline(always)]
@@ -102,8 +110,8 @@ pub(crate) const NO_SESSION: u64 = 0;
 pub(crate) const STALE_SESSION: u64 = 1;
 /// What [`judge_session`] returns for a packet that opens a session in the place of this one.
 pub(crate) const REPLACES: u64 = 2;
-/// Bit of what [`judge_session`] returns: the packet may open a session beside this one.
-pub(crate) const BESIDE: u64 = 1 << 63;
+/// What [`judge_session`] returns for a packet that may open a session beside this one; the highest that is no judgement.
+pub(crate) const BESIDE: u64 = 3;
 
 /// Whether a packed judgement says that the session does not expect the packet. A newer session may.
 #[inline(always)]
@@ -113,9 +121,12 @@ pub(crate) const fn is_unexpected(judgement: u64) -> bool {
 
 /// Argument of [`judge_session`]: the session was just judged again.
 pub(crate) const REJUDGED: u32 = 2;
+/// Argument of [`judge_session`]: the packet opens no session beside this one.
+pub(crate) const THROUGH: u32 = 4;
 
 /// Judges a packet by its session. A packed [`Judgement`], or one of the numbers above. Bit 0 of
-/// `call` is set if the sender is the key's lower endpoint, bit 1 is [`REJUDGED`].
+/// `call` is set if the sender is the key's lower endpoint, bits 1 and 2 are [`REJUDGED`]
+/// and [`THROUGH`].
 #[unsafe(no_mangle)]
 pub extern "C" fn judge_session(
     env: *const Env,
@@ -136,8 +147,8 @@ pub extern "C" fn judge_session(
     }
     match sessions::reopens(session, packet) {
         Reopening::InPlace => REPLACES,
-        Reopening::Beside => sessions::go_on(env, packet, key, session, call) | BESIDE,
-        Reopening::None => sessions::go_on(env, packet, key, session, call),
+        Reopening::Beside if call & THROUGH == 0 => BESIDE,
+        _ => sessions::go_on(env, packet, key, session, call),
     }
 }
 
@@ -197,7 +208,21 @@ pub extern "C" fn decide(env: *const Env, packet: *const Packet) -> u64 {
     let (Some(env), Some(packet)) = (unsafe { (env.as_ref(), packet.as_ref()) }) else {
         return 0;
     };
-    classify::classify(env.generation, &tuple(env, packet))
+    classify::classify(env.generation, env.ifindex, tuple(env, packet))
+}
+
+/// What the policy says of a packet that would open a session, from memory if it can. Likewise.
+#[unsafe(no_mangle)]
+pub extern "C" fn decide_new(
+    env: *const Env,
+    packet: *const Packet,
+    key: *const SessionKey,
+    sender_is_lower: u32,
+) -> u64 {
+    match denied::remembered(env, key, sender_is_lower) {
+        0 => decide(env, packet),
+        decision => decision,
+    }
 }
 
 #[inline(always)]
@@ -212,7 +237,7 @@ fn tuple(env: &Env, packet: &Packet) -> Tuple {
     Tuple {
         source: transmute!(packet.source),
         destination: transmute!(packet.destination),
-        interface: classify::interface_name(env.ifindex),
+        interface: [0; interface::NAME_LEN],
         source_port: if icmp { 0 } else { u16::from_be_bytes(packet.source_port) },
         destination_port: if icmp { 0 } else { u16::from_be_bytes(packet.destination_port) },
         protocol: packet.protocol,

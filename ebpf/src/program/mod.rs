@@ -55,10 +55,15 @@ pub(crate) fn run(skb: *mut __sk_buff, direction: u8, workload: bool) -> i32 {
     let Some(mut env) = Env::new(skb, direction, workload) else {
         return SHOT;
     };
+    if env::is_own_copy(skb) {
+        account::count(&env, stats::VERDICT_ALLOWED, Judgement::own_copy());
+        return NEXT;
+    }
     let mut packet = Packet::default();
     let mut key = SessionKey::default();
     let mut outcome = headers::IP;
-    if headers::parse_plain(skb, &raw mut packet) == 0 {
+    let mut sender_is_lower = headers::read_plain(skb, &env, &raw mut packet, &raw mut key);
+    if sender_is_lower == headers::NOT_PLAIN {
         outcome = headers::parse_headers(skb, &raw mut packet);
         if outcome == headers::IP && packet.fragment == Fragment::Later {
             match fragments::follow(&env, &raw mut packet) {
@@ -66,9 +71,9 @@ pub(crate) fn run(skb: *mut __sk_buff, direction: u8, workload: bool) -> i32 {
                 reason => outcome = headers::MALFORMED | reason,
             }
         }
+        // Of a malformed packet too: its denial is recorded under what could be read.
+        sender_is_lower = make_key(&env, &packet, &raw mut key);
     }
-    // Of a malformed packet too: its denial is recorded under what could be read.
-    let sender_is_lower = make_key(&env, &packet, &raw mut key);
     if !env.is_simple(skb) {
         env::weigh(skb, &raw mut env, &packet, &key);
     }
@@ -140,40 +145,41 @@ fn judge_by_session(
     if let Some(session) = session {
         judgement = judge_once(env, packet, key, session, sender_is_lower);
     }
-    // A SYN passes through the session as it is; a session of its own it has only if the policy wants it.
-    let through = if judgement & judge::BESIDE != 0 { judgement & !judge::BESIDE } else { judge::NO_SESSION };
     if judgement == judge::REPLACES {
         call |= sessions::REPLACES;
-    } else if judgement == judge::NO_SESSION || through != judge::NO_SESSION || judge::is_unexpected(judgement) {
-        if let Some(session) = maps::HALF_OPEN.get_ptr_mut(key)
-            && (judgement == judge::NO_SESSION || sessions::is_handshake(session, packet))
+    } else if judgement <= judge::BESIDE || judge::is_unexpected(judgement) {
+        if let Some(newer) = maps::HALF_OPEN.get_ptr_mut(key)
+            && (judgement == judge::NO_SESSION || sessions::is_handshake(newer, packet))
         {
             // A newer one, whose handshake is not over.
-            let newer = judge_once(env, packet, key, session, sender_is_lower);
-            if newer == judge::REPLACES {
+            let by_newer = judge_once(env, packet, key, newer, sender_is_lower);
+            if by_newer == judge::REPLACES {
                 call |= sessions::REPLACES_HALF_OPEN;
-                judgement = newer;
-            } else if newer != judge::NO_SESSION && !(judge::is_unexpected(newer) && judgement != judge::NO_SESSION) {
-                return newer;
+                judgement = by_newer;
+            } else if by_newer > judge::BESIDE && (judgement == judge::NO_SESSION || !judge::is_unexpected(by_newer)) {
+                return by_newer;
             }
         }
     }
-    if judgement > judge::REPLACES && through == judge::NO_SESSION {
+    if judgement > judge::BESIDE {
         return judgement;
     }
     if let Some(reason) = judge::refusal(env, packet) {
         return Judgement::unruled(reason).pack();
     }
-    let decision = judge::decide(env, packet);
-    if through != judge::NO_SESSION && !Decision::allows(decision) {
-        return through;
+    let decision = judge::decide_new(env, packet, key, sender_is_lower);
+    if judgement == judge::BESIDE
+        && !Decision::allows(decision)
+        && let Some(session) = session
+    {
+        // The policy wants no session of its own for it. It passes through the one that is there.
+        return judge::judge_session(env, packet, key, session, sender_is_lower | judge::THROUGH);
     }
     if Decision::allows(decision) || !env.enforces() {
         headers::read_scale(skb, &raw mut *packet);
         call |= sources::admit(env, key, sender_is_lower);
     }
-    let opened = sessions::open(env, packet, key, call, decision);
-    if through != judge::NO_SESSION { through } else { opened }
+    sessions::open(env, packet, key, call, decision)
 }
 
 /// Judges a packet by one session, after judging the session itself if need be.

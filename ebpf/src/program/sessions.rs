@@ -6,6 +6,7 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use mseg_ebpf::{
     abi::{
+        interface,
         policy::{DIRECTION_IN, DIRECTION_OUT, timeout},
         reason::Reason,
         session::{
@@ -76,7 +77,9 @@ pub extern "C" fn pass(env: *const Env, packet: *const Packet, session: *mut Ses
     };
     // SAFETY: as in `is_expired`.
     let before = unsafe { &*session };
+    // A first fragment leads others, which are to follow it.
     if before.generation != env.generation
+        || packet.fragment != Fragment::Whole
         || before.flags & (FLAG_DENIED | FLAG_LIBERAL) != 0
         || !progress::is_steady(before, packet)
         || is_expired(env, session)
@@ -370,7 +373,7 @@ pub extern "C" fn decide_session(env: *const Env, key: *const SessionKey, sessio
     let (Some(env), Some(key), Some(session)) = (unsafe { (env.as_ref(), key.as_ref(), session.as_ref()) }) else {
         return 0;
     };
-    classify(env.generation, &tuple(key, session))
+    classify(env.generation, session.ifindex, tuple(key, session))
 }
 
 #[inline(always)]
@@ -404,7 +407,7 @@ fn tuple(key: &SessionKey, session: &Session) -> Tuple {
     Tuple {
         source,
         destination,
-        interface: classify::interface_name(session.ifindex),
+        interface: [0; interface::NAME_LEN],
         source_port: if echo.is_none() { u16::from_be_bytes(source_port) } else { 0 },
         destination_port: if echo.is_none() { u16::from_be_bytes(destination_port) } else { 0 },
         protocol: key.protocol,

@@ -9,7 +9,9 @@
 pub struct __sk_buff {
     /// Bytes from the Ethernet header on, also those outside the linear part.
     pub(crate) len: u32,
-    before_ifindex: [u32; 9],
+    /// `PACKET_HOST` and so on (include/uapi/linux/if_packet.h).
+    pub(crate) pkt_type: u32,
+    before_ifindex: [u32; 8],
     /// The interface of the hook.
     pub(crate) ifindex: u32,
     /// A number of 16 bits that stays with the packet from hook to hook, through bridges and veth pairs; nothing in the
@@ -27,6 +29,9 @@ pub struct __sk_buff {
     /// Bytes of payload in each of them; 0 likewise.
     pub(crate) gso_size: u32,
 }
+
+/// [`__sk_buff::pkt_type`]: a copy of what this host sends itself. No device driver sets it.
+pub(crate) const PACKET_LOOPBACK: u32 = 5;
 
 const _: () = assert!(core::mem::offset_of!(__sk_buff, ifindex) == 40);
 const _: () = assert!(core::mem::offset_of!(__sk_buff, tc_index) == 44);

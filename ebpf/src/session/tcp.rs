@@ -106,7 +106,7 @@ pub(super) const fn step(before: Step, liberal: bool, packet: &Packet, from_clie
         let acknowledged = packet.tcp_acknowledgement;
         let missing = before.receiver.sent.end.wrapping_sub(acknowledged) as i32;
         let got = acknowledged.wrapping_sub(before.sender.sent.ack) as i32;
-        if missing < 0 || got <= 0 {
+        if missing < 0 || got <= 0 || !window::fits(before.sender, before.receiver, packet) {
             return outside(before, liberal);
         }
     } else if before.sender.is_known() && before.receiver.is_known() {

@@ -73,7 +73,7 @@ pub fn compile(policy: &Policy, ids: &mut RuleIds) -> Result<Compiled> {
         builtins: policy.builtins.bits(),
         default_in: action(policy.defaults.inbound),
         default_out: action(policy.defaults.outbound),
-        reserved: [0; 2],
+        matches: entries.iter().fold(0, |fields, entry| fields | entry.matches),
         timeouts_s: policy.timeouts.0,
         applied_unix_ns: 0,
     };
