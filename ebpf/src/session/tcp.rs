@@ -205,12 +205,9 @@ const fn syn(before: Step, pass: bool, packet: &Packet, from_client: bool) -> St
 #[inline(always)]
 const fn advanced(step: Step, packet: &Packet, from_client: bool) -> Step {
     let (tcp_state, fins) = advance(step.tcp_state, step.fins, packet.tcp_flags, from_client);
-    // Picked up in mid-stream, and still only one side heard.
-    let state = if from_client && step.state == SessionState::New as u8 && step.tcp_state == tcp_state {
-        step.state
-    } else {
-        session_state(tcp_state)
-    };
+    // Picked up in mid-stream, and still only one side heard: whatever the client says, but a reset.
+    let unheard = from_client && step.state == SessionState::New as u8 && step.tcp_state != TcpState::SynRecv as u8;
+    let state = if unheard && tcp_state != TcpState::Close as u8 { step.state } else { session_state(tcp_state) };
     Step { state, tcp_state, fins, ..step }
 }
 
@@ -343,6 +340,29 @@ mod tests {
     #[test]
     fn an_unanswered_syn_stays_so_whatever_else_the_client_sends() {
         assert_eq!(states("cA cFA cA"), [SynSent, SynSent, SynSent]);
+    }
+
+    #[test]
+    fn one_side_alone_is_no_conversation_even_if_it_closes() {
+        use crate::{
+            abi::session::Session,
+            packet::protocol,
+            session::progress::{self, ANSWERED},
+        };
+        let packet = |tcp_flags| Packet { protocol: protocol::TCP, tcp_flags, tcp_window: 1000, ..Packet::default() };
+        let mut session = Session::default();
+        (session.state, session.tcp_state) = progress::first(&packet(ACK));
+        let client = window::learnt(window::Side::of(&session, true), &packet(ACK));
+        (session.client, session.client_window) = (client.sent, client.window);
+        let trust = Trust { passes: true, learns: true };
+        let closing = progress::step(&session, &packet(FIN | ACK), true, trust, 0);
+        assert_eq!((closing.state, closing.tcp_state), (SessionState::New as u8, FinWait as u8));
+        assert_eq!(closing.found & ANSWERED, 0);
+        let reset = progress::step(&session, &packet(RST), true, trust, 0);
+        assert_eq!((reset.state, reset.tcp_state), (SessionState::Closed as u8, Close as u8));
+        session.tcp_state = FinWait;
+        let answer = progress::step(&session, &packet(ACK), false, trust, 0);
+        assert_eq!((answer.state, answer.found & ANSWERED), (SessionState::Closing as u8, ANSWERED));
     }
 
     #[test]
