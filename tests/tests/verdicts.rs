@@ -44,6 +44,7 @@ tables! {
 /// Reasons that no packet can be made to get here, and why.
 const OUT_OF_REACH: &[(Reason, &str)] = &[
     (Reason::Unset, "it is never counted"),
+    (Reason::OwnCopy, "a test run makes no looped-back packet; tests/own_multicast.rs has real ones"),
     (
         Reason::TableFull,
         "an LRU hash makes room for a new entry; only a race for its last free nodes on many CPUs refuses one",

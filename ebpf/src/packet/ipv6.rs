@@ -27,6 +27,11 @@ pub(super) struct Header {
 
 impl Header {
     #[inline(always)]
+    pub(super) const fn is_version_6(&self) -> bool {
+        self.version_class_flow[0] >> 4 == 6
+    }
+
+    #[inline(always)]
     pub(super) const fn next_header(&self) -> u8 {
         self.next_header
     }
@@ -68,7 +73,7 @@ impl Upper {
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F, network: usize, packet: &mut Packet) -> Result<usize, Reason> {
     let header: Header = frame.read(network).ok_or(Reason::Ipv6Short)?;
-    if header.version_class_flow[0] >> 4 != 6 {
+    if !header.is_version_6() {
         return Err(Reason::Ipv6Version);
     }
     packet.ipv6 = 1;

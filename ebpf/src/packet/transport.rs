@@ -204,8 +204,9 @@ impl ScaleSearch {
                 }
             }
             SHIFT => {
+                // The last one counts, as in Linux (`tcp_parse_options`).
                 self.found = SCALE + if byte > 14 { 14 } else { byte };
-                self.next = NOTHING;
+                self.next = KIND;
             }
             _ => {}
         }
@@ -322,6 +323,9 @@ pub fn quoted<F: Frame + ?Sized>(frame: &F, offset: usize, ipv6: bool) -> Option
     let transport;
     if ipv6 {
         let header: ipv6::Header = frame.read(network)?;
+        if !header.is_version_6() {
+            return None;
+        }
         inner.ipv6 = 1;
         inner.source = header.source;
         inner.destination = header.destination;

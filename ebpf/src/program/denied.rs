@@ -4,8 +4,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use mseg_ebpf::abi::{
     denied::{Denied, EVENT_INTERVAL_NS},
     reason::Reason,
-    session::{FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_OUT, Session, SessionKey, Traffic},
-    time,
+    session::{FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_OUT, SessionKey, Traffic},
 };
 
 use super::{
@@ -115,16 +114,11 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
             0
         }
     };
-    let session = Session {
-        to_server: Traffic { packets: env.packets(), bytes: env.bytes() },
-        created: time::created(env.now_ns),
-        last_seen_tick: env.tick(),
-        rule: judgement.rule,
-        generation: env.generation,
-        ifindex: env.ifindex,
-        flags,
-        ..Session::default()
-    };
-    let verdict = env.verdict(false);
-    events::emit(env, events::DENIED, key, &session, events::pack(judgement.reason, verdict, suppressed))
+    events::emit_denied(
+        env,
+        key,
+        flags as u32,
+        judgement.rule,
+        events::pack(judgement.reason, env.verdict(false), suppressed),
+    )
 }

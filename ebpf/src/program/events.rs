@@ -3,8 +3,9 @@
 use mseg_ebpf::abi::{
     event::{Event, EventKind},
     reason::Reason,
-    session::{Session, SessionKey},
+    session::{Session, SessionKey, Traffic},
     stats::EventStats,
+    time,
 };
 
 use super::{env::Env, maps, memory};
@@ -12,7 +13,6 @@ use super::{env::Env, maps, memory};
 pub(crate) const OPENED: u32 = EventKind::SessionOpened as u32;
 pub(crate) const CLOSED: u32 = EventKind::SessionClosed as u32;
 pub(crate) const REJUDGED: u32 = EventKind::SessionRejudged as u32;
-pub(crate) const DENIED: u32 = EventKind::Denied as u32;
 
 /// Puts an event into the ring, or counts it as lost.
 ///
@@ -29,24 +29,53 @@ pub extern "C" fn emit(
     let (Some(env), Some(key), Some(session)) = (unsafe { (env.as_ref(), key.as_ref(), session.as_ref()) }) else {
         return 0;
     };
+    let kind = match kind {
+        OPENED => EventKind::SessionOpened,
+        CLOSED => EventKind::SessionClosed,
+        _ => EventKind::SessionRejudged,
+    };
+    // SAFETY: a live session, and room for one.
+    submit(env, kind, key, packed, |to| unsafe { core::ptr::copy_nonoverlapping(session, to, 1) })
+}
+
+/// Reports a denial: [`emit`] with what is known of the packet's session.
+#[unsafe(no_mangle)]
+pub extern "C" fn emit_denied(env: *const Env, key: *const SessionKey, flags: u32, rule: u32, packed: u64) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
+        return 0;
+    };
+    // Written into the ring itself: a session on the stack is more than the chain of callers leaves room for.
+    submit(env, EventKind::Denied, key, packed, |to| {
+        // SAFETY: room for a session; all zeros is one.
+        unsafe {
+            to.write_bytes(0, 1);
+            (*to).to_server = Traffic { packets: env.packets(), bytes: env.bytes() };
+            (*to).created = time::created(env.now_ns);
+            (*to).last_seen_tick = env.tick();
+            (*to).rule = rule;
+            (*to).generation = env.generation;
+            (*to).ifindex = env.ifindex;
+            (*to).flags = flags as u8;
+        }
+    })
+}
+
+/// Fills an event in. One field at a time: a whole event is too much for the stack of a BPF program.
+#[inline(always)]
+fn submit(env: &Env, kind: EventKind, key: &SessionKey, packed: u64, write: impl FnOnce(*mut Session)) -> u32 {
     let Some(mut entry) = maps::EVENTS.reserve_untyped::<Event>(0) else {
         count(|stats| stats.lost += 1);
         return 0;
     };
     let event = entry.as_mut_ptr();
-    // SAFETY: room for an event, and every field of it is written. One at a time: a whole event is too much for the
-    // stack of a BPF program.
+    // SAFETY: room for an event, and every field of it is written.
     unsafe {
         (*event).time_ns = env.now_ns;
         core::ptr::copy_nonoverlapping(key, &raw mut (*event).key, 1);
-        core::ptr::copy_nonoverlapping(session, &raw mut (*event).session, 1);
+        write(&raw mut (*event).session);
         (*event).suppressed = (packed >> 32) as u32;
-        (*event).kind = match kind {
-            OPENED => EventKind::SessionOpened,
-            CLOSED => EventKind::SessionClosed,
-            REJUDGED => EventKind::SessionRejudged,
-            _ => EventKind::Denied,
-        };
+        (*event).kind = kind;
         (*event).reason = memory::reason(packed as u8);
         (*event).verdict = (packed >> 8) as u8;
         (*event).reserved = 0;

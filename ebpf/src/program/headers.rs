@@ -20,21 +20,14 @@ struct Linear {
     data: usize,
     end: usize,
     length: usize,
-    gso: bool,
+    skb: *mut __sk_buff,
 }
 
 impl Linear {
     #[inline(always)]
     fn new(skb: *mut __sk_buff) -> Self {
         // SAFETY: `skb` is the program's context.
-        unsafe {
-            Self {
-                data: (*skb).data as usize,
-                end: (*skb).data_end as usize,
-                length: (*skb).len as usize,
-                gso: (*skb).gso_size != 0,
-            }
-        }
+        unsafe { Self { data: (*skb).data as usize, end: (*skb).data_end as usize, length: (*skb).len as usize, skb } }
     }
 }
 
@@ -59,7 +52,8 @@ impl Frame for Linear {
 
     #[inline(always)]
     fn is_gso(&self) -> bool {
-        self.gso
+        // SAFETY: the program's context. Read only where a length is 0: it takes the kernel three loads.
+        unsafe { (*self.skb).gso_size != 0 }
     }
 }
 

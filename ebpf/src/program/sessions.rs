@@ -212,7 +212,11 @@ pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut 
 fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, from_client: bool) -> bool {
     // SAFETY: as in `is_expired`.
     let (before, flags) = unsafe { (progress::states(&*session), (*session).flags) };
-    let step = step(env, packet, session, from_client as u32);
+    let step = if progress::is_control(packet) {
+        step_control(env, packet, session, from_client as u32)
+    } else {
+        step_data(env, packet, session, from_client as u32)
+    };
     if step & OUTSIDE != 0 {
         return false;
     }
@@ -236,7 +240,7 @@ pub(crate) fn is_handshake(session: *mut Session, packet: &Packet) -> bool {
 
 /// What a packet does to its session ([`progress::Step::pack`]); writes all of it but the states.
 #[unsafe(no_mangle)]
-pub extern "C" fn step(env: *const Env, packet: *const Packet, session: *mut Session, from_client: u32) -> u32 {
+pub extern "C" fn step_data(env: *const Env, packet: *const Packet, session: *mut Session, from_client: u32) -> u32 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(packet), false) = (unsafe { (env.as_ref(), packet.as_ref(), session.is_null()) }) else {
         return OUTSIDE;
@@ -244,11 +248,29 @@ pub extern "C" fn step(env: *const Env, packet: *const Packet, session: *mut Ses
     let from_client = from_client != 0;
     // SAFETY: as in `is_expired`.
     let before = unsafe { &*session };
-    let step = progress::step(before, packet, from_client, env.trust(), time::created(env.now_ns));
+    let step = progress::step_data(before, packet, from_client, env.trust(), time::created(env.now_ns));
+    write_step(session, packet, from_client, step)
+}
+
+/// [`step_data`] for a TCP SYN or reset.
+#[unsafe(no_mangle)]
+pub extern "C" fn step_control(env: *const Env, packet: *const Packet, session: *mut Session, from_client: u32) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet), false) = (unsafe { (env.as_ref(), packet.as_ref(), session.is_null()) }) else {
+        return OUTSIDE;
+    };
+    let from_client = from_client != 0;
+    // SAFETY: as in `is_expired`.
+    let step = progress::step_control(unsafe { &*session }, packet, from_client, env.trust());
+    write_step(session, packet, from_client, step)
+}
+
+#[inline(always)]
+fn write_step(session: *mut Session, packet: &Packet, from_client: bool, step: progress::Step) -> u32 {
     if packet.protocol == protocol::TCP {
         if step.found & LIBERAL != 0 {
             // SAFETY: as in `is_expired`.
-            unsafe { store(&raw mut (*session).flags, before.flags | FLAG_LIBERAL) };
+            unsafe { store(&raw mut (*session).flags, (*session).flags | FLAG_LIBERAL) };
         }
         write_side(session, from_client, step.sender);
         write_side(session, !from_client, step.receiver);

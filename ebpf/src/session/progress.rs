@@ -75,6 +75,13 @@ impl Step {
         (packed as u8, (packed >> 8) as u8, (packed >> 16) as u8)
     }
 
+    /// A connection answers by the last packet of the handshake.
+    #[inline(always)]
+    const fn answered(self) -> Self {
+        let answered = self.state == SessionState::Established as u8 || self.state == SessionState::Closing as u8;
+        Self { found: if answered { self.found | ANSWERED } else { self.found }, ..self }
+    }
+
     /// A step that changes nothing.
     #[inline(always)]
     const fn none(session: &Session, from_client: bool) -> Self {
@@ -100,16 +107,35 @@ pub const fn states(session: &Session) -> u32 {
 /// `now`: as [`Session::created`].
 #[inline(always)]
 pub const fn step(session: &Session, packet: &Packet, from_client: bool, trust: Trust, now: u32) -> Step {
+    if is_control(packet) {
+        step_control(session, packet, from_client, trust)
+    } else {
+        step_data(session, packet, from_client, trust, now)
+    }
+}
+
+/// Whether [`step_control`] is the step of a packet: that of a TCP SYN or reset. In one piece both need more of the stack
+/// than a BPF program has.
+#[inline(always)]
+pub const fn is_control(packet: &Packet) -> bool {
+    packet.protocol == protocol::TCP && packet.tcp_flags & (SYN | RST) != 0
+}
+
+/// [`step`] for a TCP SYN or reset.
+#[inline(always)]
+pub const fn step_control(session: &Session, packet: &Packet, from_client: bool, trust: Trust) -> Step {
+    let pass = session.flags & FLAG_LIBERAL != 0 || trust.passes;
+    tcp::step_control(Step::none(session, from_client), pass, packet, from_client).answered()
+}
+
+/// [`step`] for all other packets.
+#[inline(always)]
+pub const fn step_data(session: &Session, packet: &Packet, from_client: bool, trust: Trust, now: u32) -> Step {
     // What nf_conntrack_proto_udp.c calls a stream.
     const TWO_SECONDS: u32 = time::created(2_000_000_000);
     let before = Step::none(session, from_client);
     if packet.protocol == protocol::TCP {
-        let mut after = tcp::step(before, session.flags & FLAG_LIBERAL != 0, packet, from_client, trust);
-        // By the last packet of the handshake.
-        if after.state == SessionState::Established as u8 || after.state == SessionState::Closing as u8 {
-            after.found |= ANSWERED;
-        }
-        return after;
+        return tcp::step_data(before, session.flags & FLAG_LIBERAL != 0, packet, from_client, trust).answered();
     }
     // By a packet after the first reply, or by going on for long.
     let heard = matches!(session.state, SessionState::Established);

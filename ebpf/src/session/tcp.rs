@@ -78,23 +78,29 @@ const NEXT: [[u64; 2]; 6] = {
     ]
 };
 
-/// The next step of a connection, from `before`, in which nothing has changed yet.
+/// The next step of a connection at a SYN or a reset, from `before`, in which nothing has changed yet.
 #[inline(always)]
-pub(super) const fn step(before: Step, liberal: bool, packet: &Packet, from_client: bool, trust: Trust) -> Step {
-    let flags = packet.tcp_flags;
+pub(super) const fn step_control(before: Step, pass: bool, packet: &Packet, from_client: bool) -> Step {
+    if !matches!(packet.fragment, Fragment::Whole) {
+        return Step { found: LIBERAL, ..before };
+    }
+    if packet.tcp_flags & RST != 0 {
+        reset(before, pass, packet, from_client)
+    } else {
+        syn(before, pass, packet, from_client)
+    }
+}
+
+/// The next step at any other segment.
+#[inline(always)]
+pub(super) const fn step_data(before: Step, liberal: bool, packet: &Packet, from_client: bool, trust: Trust) -> Step {
     // A later fragment: no header, no change.
-    if flags == 0 {
+    if packet.tcp_flags == 0 {
         return before;
     }
     // How long the segment is only its last fragment tells, which has no header.
     if !matches!(packet.fragment, Fragment::Whole) {
         return Step { found: LIBERAL, ..before };
-    }
-    if flags & RST != 0 {
-        return reset(before, liberal || trust.passes, packet, from_client);
-    }
-    if flags & SYN != 0 {
-        return syn(before, liberal || trust.passes, packet, from_client);
     }
     // An unanswered SYN stays so. What else passes belongs to an earlier connection that has not heard of it, or is
     // the challenge that tells so (RFC 9293 section 3.5.2, RFC 5961 section 4).
