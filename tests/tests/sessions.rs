@@ -19,6 +19,7 @@ on_both_hooks! {
     tcp_connection_over_ipv6_is_one_session,
     udp_exchange_is_one_session,
     ping_is_one_session,
+    answered_questions_do_not_weigh_on_their_source,
     reset_closes_the_session_at_once,
     connection_that_the_protected_host_opens_goes_out,
     sessions_equal_what_the_interface_counted,
@@ -32,6 +33,25 @@ fn tcp_connection_over_ipv4_is_one_session(lab: &Lab) -> Result<()> {
 
 fn tcp_connection_over_ipv6_is_one_session(lab: &Lab) -> Result<()> {
     follow_a_connection(lab, SocketAddr::new(SERVER_V6, 8080))
+}
+
+/// A resolver asks each question from a port of its own, and hears one answer to each.
+fn answered_questions_do_not_weigh_on_their_source(lab: &Lab) -> Result<()> {
+    lab.attach(&["--mode", "enforce", "--half-open-per-source", "64"])?;
+    let mut pair = udp::Pair::open(&lab.client, &lab.server, SocketAddr::new(SERVER_V4, 53))?;
+    for _ in 0..600 {
+        pair.next_client(&lab.client)?;
+        pair.ask(30, 60)?;
+    }
+    // Unanswered ones do.
+    for _ in 0..600 {
+        pair.next_client(&lab.client)?.send(b"?")?;
+    }
+    eventually(|| {
+        let limited = number(&lab.stats()?, "/reasons/source-limit")?;
+        ensure!(limited > 300, "{limited} packets were over the limit of their source");
+        expect(&lab.stats()?, "/pressure/source_limited", limited)
+    })
 }
 
 fn udp_exchange_is_one_session(lab: &Lab) -> Result<()> {

@@ -36,8 +36,8 @@ pub struct Denied {
     /// [`super::session::FLAG_CLIENT_IS_LOWER`] and [`super::session::FLAG_OUT`] of the packet's session, or of its
     /// sender if it has none, as of the latest denial.
     pub flags: u8,
-    /// Zero.
-    pub reserved: u16,
+    /// 1 if the policy decided the latest packet itself, and not a session that it decided earlier; else 0.
+    pub decided: u16,
     /// Events about it.
     pub events: u32,
 }

@@ -27,22 +27,26 @@ pub extern "C" fn remembered(env: *const Env, key: *const SessionKey, sender_is_
     let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
         return 0;
     };
+    // What only would be denied makes a session, which has the attributes of its rule.
+    if !env.enforces() {
+        return 0;
+    }
     let key = &memory::on_stack(key);
     let Some(denied) = maps::DENIED.get_ptr_mut(key) else {
         return 0;
     };
     // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's (hashtab.c preallocates).
-    let (generation, ifindex, flags, reason, rule) = unsafe {
+    let (generation, ifindex, flags, decided, rule) = unsafe {
         (
             load(&raw const (*denied).generation),
             load(&raw const (*denied).ifindex),
             load(&raw const (*denied).flags),
-            load((&raw const (*denied).reason).cast::<u8>()),
+            load(&raw const (*denied).decided),
             load(&raw const (*denied).rule),
         )
     };
-    let by_policy = reason == Reason::RuleDeny as u8 || reason == Reason::DefaultDeny as u8;
-    if !by_policy || generation != env.generation || ifindex != env.ifindex || flags != flags_of(env, sender_is_lower) {
+    if decided == 0 || generation != env.generation || ifindex != env.ifindex || flags != flags_of(env, sender_is_lower)
+    {
         return 0;
     }
     Decision { rule, allow: false, log: false }.pack()
@@ -75,6 +79,8 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
     } else {
         flags_of(env, sender_is_lower)
     };
+    let by_policy = matches!(judgement.reason, Reason::RuleDeny | Reason::DefaultDeny);
+    let decided = (by_policy && judgement.opener & HAS_SESSION == 0) as u16;
     let suppressed = match maps::DENIED.get_ptr_mut(key) {
         // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's (hashtab.c preallocates).
         Some(denied) => unsafe {
@@ -86,6 +92,7 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
             store(&raw mut (*denied).ifindex, env.ifindex);
             store(&raw mut (*denied).reason, judgement.reason);
             store(&raw mut (*denied).flags, flags);
+            store(&raw mut (*denied).decided, decided);
             if env.now_ns.wrapping_sub(load(&raw const (*denied).event_ns)) < EVENT_INTERVAL_NS {
                 increment(&raw mut (*denied).suppressed);
                 return 0;
@@ -106,7 +113,7 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
                 ifindex: env.ifindex,
                 reason: judgement.reason,
                 flags,
-                reserved: 0,
+                decided,
                 events: 1,
             };
             // Another CPU may have been first; then this packet is missing in the entry, but not in STATS.

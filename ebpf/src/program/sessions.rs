@@ -225,7 +225,7 @@ fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, 
         change_state(env, key, session, step);
     }
     if flags & FLAG_HALF_OPEN != 0 && step & ANSWERED != 0 {
-        promote(env, key, session);
+        promote(key, session);
     }
     true
 }
@@ -296,6 +296,14 @@ pub extern "C" fn change_state(env: *const Env, key: *const SessionKey, session:
     }
     let index = progress::timeout(key.protocol, state, tcp_state);
     set_timeout(env.generation, session, index);
+    // SAFETY: as in `is_expired`.
+    let flags = unsafe { (*session).flags };
+    // Answered, if only by a reset: it does not weigh on its source any more.
+    if flags & FLAG_SAMPLED != 0 && state != SessionState::New as u8 {
+        // SAFETY: as in `is_expired`.
+        unsafe { store(&raw mut (*session).flags, flags & !FLAG_SAMPLED) };
+        sources::release(env, key, flags as u32);
+    }
     if state == SessionState::Closed as u8 && before != SessionState::Closed as u8 {
         events::count(|stats| stats.sessions_closed += 1);
         // SAFETY: as in `is_expired`.
@@ -325,21 +333,18 @@ fn timeout_ticks(generation: u32, index: usize) -> Option<u32> {
 
 /// Moves a session to SESSIONS, where unanswered packets cannot push it out.
 #[unsafe(no_mangle)]
-pub extern "C" fn promote(env: *const Env, key: *const SessionKey, session: *mut Session) -> u32 {
+pub extern "C" fn promote(key: *const SessionKey, session: *mut Session) -> u32 {
     // SAFETY: the caller's, or null.
-    let (Some(env), Some(key), false) = (unsafe { (env.as_ref(), key.as_ref(), session.is_null()) }) else {
+    let (Some(key), false) = (unsafe { (key.as_ref(), session.is_null()) }) else {
         return 0;
     };
     let key = &on_stack(key);
     // SAFETY: as in `is_expired`.
     let flags = unsafe { (*session).flags };
-    if flags & FLAG_SAMPLED != 0 {
-        sources::release(env, key, flags as u32);
-    }
     // SAFETY: as in `is_expired`. Changed there and then copied: a copy on the stack would be changed by a misaligned
     // store.
     let entry = unsafe {
-        store(&raw mut (*session).flags, flags & !(FLAG_HALF_OPEN | FLAG_SAMPLED));
+        store(&raw mut (*session).flags, flags & !FLAG_HALF_OPEN);
         on_stack(&*session)
     };
     // An older one, beside which this was opened, is over. Not if another CPU has just promoted this one.

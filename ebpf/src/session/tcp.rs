@@ -144,7 +144,8 @@ const fn reset(before: Step, pass: bool, packet: &Packet, from_client: bool) -> 
         }
         true
     } else if !receiver.is_known() {
-        !sender.is_known() || packet.tcp_sequence == sender.sent.end
+        // Of an adopted session neither may be known yet: nothing tells such a reset from a guess.
+        sender.is_known() && packet.tcp_sequence == sender.sent.end
     } else if !sender.is_known() {
         packet.tcp_sequence == receiver.sent.ack
     } else if !window::fits(sender, receiver, packet) {

@@ -158,7 +158,7 @@ pub(super) fn denied_rows(context: &Context) -> Vec<DeniedRow<'_>> {
         ifindex: 2,
         reason: Reason::RuleDeny,
         flags,
-        reserved: 0,
+        decided: 1,
         events: 1,
     };
     let (not_ip, _) = key(0, ("::", 0), ("::", 0), 0);
