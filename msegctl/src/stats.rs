@@ -44,6 +44,7 @@ impl Report for StatsView {
         let p = &self.pressure;
         sessions.extend([
             ("sessions evicted", p.sessions_evicted),
+            ("datagrams evicted", p.datagrams_evicted),
             ("half-open evicted", p.half_open_evicted),
             ("inserts refused", p.inserts_refused),
             ("source limited", p.source_limited),
@@ -80,7 +81,7 @@ pub(crate) fn run(run: &mut Run<'_>, command: &StatsCommand) -> Result<Outcome, 
 
 /// Reads every counter.
 pub(crate) fn read(instance: &Instance, context: &Context) -> Result<StatsView> {
-    let (active, half_open) = session::counts(instance, context)?;
+    let [sessions, datagrams, half_open] = session::counts(instance, context)?;
     let maps = instance.maps()?.into_iter().map(|map| MapView {
         name: map.name.to_string(),
         entries: map.entries,
@@ -91,7 +92,7 @@ pub(crate) fn read(instance: &Instance, context: &Context) -> Result<StatsView> 
         &instance.counters()?,
         &instance.event_stats()?,
         &instance.config()?,
-        (active, half_open),
+        (sessions + datagrams, half_open),
         maps.collect(),
     ))
 }

@@ -5,7 +5,7 @@ use mseg::{
     error::Result,
     generation,
     instance::{Access, Instance, interface_name},
-    view::{Context, EventsView, FillView, InterfaceView, PolicyStatus, PressureView, StatusView, Time},
+    view::{Context, EventsView, FillView, InterfaceView, PolicyStatus, StatusView, Time},
 };
 use mseg_ebpf::abi::{config, map, meta::Meta};
 
@@ -13,7 +13,7 @@ use crate::{
     mode,
     output::{Report, Text, Tone, ago},
     run::{Outcome, Run},
-    stats,
+    session, stats,
     stop::Stop,
 };
 
@@ -46,16 +46,22 @@ impl Report for StatusReport {
             None if verbose => text.field("mid-stream", status.midstream),
             None => {}
         }
-        for (name, fill) in [("sessions", &status.sessions), ("half-open", &status.half_open)] {
+        let tables =
+            [("sessions", &status.sessions), ("datagrams", &status.datagrams), ("half-open", &status.half_open)];
+        for (name, fill) in tables {
             let FillView { active, entries, max_entries } = fill;
             let tone = if fill.percent() >= 90 { Tone::Warn } else { Tone::Plain };
             text.toned_field(name, format!("{active} active; {entries} of {max_entries} entries in use"), tone);
         }
-        let PressureView { sessions_evicted, half_open_evicted, inserts_refused, source_limited, .. } = status.pressure;
-        if verbose || sessions_evicted + half_open_evicted + inserts_refused + source_limited > 0 {
-            let evicted = format!("{sessions_evicted} sessions and {half_open_evicted} half-open evicted");
-            let refused = format!("{inserts_refused} refused, {source_limited} over the limit of their source");
-            let tone = if sessions_evicted + inserts_refused > 0 { Tone::Warn } else { Tone::Plain };
+        let p = &status.pressure;
+        let evicted = p.sessions_evicted + p.datagrams_evicted + p.half_open_evicted;
+        if verbose || evicted + p.inserts_refused + p.source_limited > 0 {
+            let evicted = format!(
+                "{} sessions, {} datagrams and {} half-open evicted",
+                p.sessions_evicted, p.datagrams_evicted, p.half_open_evicted
+            );
+            let refused = format!("{} refused, {} over the limit of their source", p.inserts_refused, p.source_limited);
+            let tone = if p.sessions_evicted + p.inserts_refused > 0 { Tone::Warn } else { Tone::Plain };
             text.toned_field("pressure", format!("{evicted}, {refused}"), tone);
         }
         let EventsView { submitted, lost } = status.events;
@@ -98,6 +104,7 @@ pub(crate) fn read(instance: &Instance, context: &Context) -> Result<StatusView>
     let loaded = attach::status(options)?;
     let config = loaded.config;
     let stats = stats::read(instance, context)?;
+    let [sessions, datagrams, half_open] = session::counts(instance, context)?;
     let fill = |name: &str, active| {
         let map = stats.maps.iter().find(|map| map.name == name);
         FillView {
@@ -116,8 +123,9 @@ pub(crate) fn read(instance: &Instance, context: &Context) -> Result<StatusView>
         grace_until: in_grace.then(|| context.time(config.grace_until_ns)),
         policy: policy(instance, config.generation)?,
         interfaces: loaded.interfaces.iter().map(|i| interface(context, i)).collect(),
-        sessions: fill(map::SESSIONS, stats.sessions.active),
-        half_open: fill(map::HALF_OPEN, stats.sessions.half_open),
+        sessions: fill(map::SESSIONS, sessions),
+        datagrams: fill(map::DATAGRAMS, datagrams),
+        half_open: fill(map::HALF_OPEN, half_open),
         pressure: stats.pressure,
         events: stats.events,
     })

@@ -24,14 +24,23 @@ pub enum Shape {
     Datagram,
     /// One that the protected host answers, as a name server does.
     DatagramAnswered,
+    /// Two, the first of which is answered: the client seems to hear the host.
+    DatagramsAnswered,
     /// A SYN to a port that is denied.
     Denied,
 }
 
 impl Shape {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Syn, Self::SynAndMore, Self::SynAnswered, Self::Datagram, Self::DatagramAnswered, Self::Denied];
+    pub const ALL: [Self; 7] = [
+        Self::Syn,
+        Self::SynAndMore,
+        Self::SynAnswered,
+        Self::Datagram,
+        Self::DatagramAnswered,
+        Self::DatagramsAnswered,
+        Self::Denied,
+    ];
 
     /// Its name in tables.
     pub const fn name(self) -> &'static str {
@@ -41,6 +50,7 @@ impl Shape {
             Self::SynAnswered => "SYN, answered",
             Self::Datagram => "datagram",
             Self::DatagramAnswered => "datagram, answered",
+            Self::DatagramsAnswered => "datagrams, answered",
             Self::Denied => "denied",
         }
     }
@@ -53,13 +63,14 @@ impl Shape {
             Self::SynAnswered => &[Step::Syn, Step::SynAck],
             Self::Datagram => &[Step::Ask],
             Self::DatagramAnswered => &[Step::Ask, Step::Answer],
+            Self::DatagramsAnswered => &[Step::Ask, Step::Answer, Step::Ask],
         }
     }
 
     const fn port(self) -> u16 {
         match self {
             Self::Denied => CLOSED_PORT,
-            Self::Datagram | Self::DatagramAnswered => ECHO_PORT,
+            Self::Datagram | Self::DatagramAnswered | Self::DatagramsAnswered => ECHO_PORT,
             _ => OPEN_PORT,
         }
     }

@@ -143,7 +143,7 @@ fn pinned_map_of_another_layout_is_refused(lab: &Lab) -> Result<()> {
     })?;
     lab.run("msegctl", &["session", "list"])?.exits(6)?.complains(&["SESSIONS"])?;
     let ran = lab.run("mseg-loader", &["attach", PROTECTED, "--hook", lab.hook().name()])?.exits(6)?;
-    ran.complains(&["SESSIONS", "40", "80", "114688"])?;
+    ran.complains(&["SESSIONS", "40", "80", "106496"])?;
     lab.is_attached()?;
     // Detaching must stay possible: it is the way out.
     lab.run("mseg-loader", &["detach", "--all"])?.ok()?;

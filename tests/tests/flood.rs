@@ -54,7 +54,7 @@ fn established_sessions_survive_syns_that_the_host_answers() -> Result<()> {
 
 #[test]
 fn established_sessions_survive_datagrams_that_the_host_answers() -> Result<()> {
-    survive(&[Shape::DatagramAnswered])
+    survive(&[Shape::DatagramAnswered, Shape::DatagramsAnswered])
 }
 
 #[test]

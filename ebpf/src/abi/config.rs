@@ -39,10 +39,14 @@ pub struct Config {
     /// counted: 0 or 1.
     pub marks: u32,
     /// Entries of SESSIONS that user space has put in (adopted), added to atomically.
-    pub adopted: u64,
-    /// Entries of SESSIONS that user space has deleted, added to atomically.
+    pub adopted_sessions: u64,
+    /// Entries of DATAGRAMS that user space has put in.
+    pub adopted_datagrams: u64,
+    /// Entries of SESSIONS that user space has deleted.
     pub deleted_sessions: u64,
-    /// Entries of HALF_OPEN that user space has deleted, added to atomically.
+    /// Entries of DATAGRAMS that user space has deleted.
+    pub deleted_datagrams: u64,
+    /// Entries of HALF_OPEN that user space has deleted.
     pub deleted_half_open: u64,
 }
 

@@ -8,7 +8,9 @@ pub const CONFIG: &str = "CONFIG";
 pub const INTERFACES: &str = "INTERFACES";
 /// [`super::session::Session`] by [`super::session::SessionKey`], LRU hash.
 pub const SESSIONS: &str = "SESSIONS";
-/// Like [`SESSIONS`], before the first reply.
+/// Like [`SESSIONS`], of all protocols but TCP.
+pub const DATAGRAMS: &str = "DATAGRAMS";
+/// Like both, before the client has shown that it hears the server.
 pub const HALF_OPEN: &str = "HALF_OPEN";
 /// [`super::denied::Denied`] by [`super::session::SessionKey`], LRU hash.
 pub const DENIED: &str = "DENIED";
@@ -34,11 +36,12 @@ pub const EVENT_STATS: &str = "EVENT_STATS";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map, in the order they are pinned.
-pub const ALL: [&str; 16] = [
+pub const ALL: [&str; 17] = [
     META,
     CONFIG,
     INTERFACES,
     SESSIONS,
+    DATAGRAMS,
     HALF_OPEN,
     DENIED,
     FRAGMENTS,

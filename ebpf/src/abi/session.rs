@@ -1,15 +1,18 @@
-//! SESSIONS and HALF_OPEN.
+//! SESSIONS, DATAGRAMS and HALF_OPEN.
 //!
-//! Both are LRU hashes from [`SessionKey`] to [`Session`]. A session lives in HALF_OPEN until its client has shown that
+//! All are LRU hashes from [`SessionKey`] to [`Session`]. A session lives in HALF_OPEN until its client has shown that
 //! it hears the server: TCP by the last packet of the handshake, others by a packet after the first reply. Then it moves
-//! to SESSIONS. So no flood with made-up senders can evict a session that is in use, answered or not. Written by the
-//! programs; user space reads, deletes, and adopts what was there before the attach. When full, the least recently used
-//! entry goes.
+//! to SESSIONS if it is TCP, else to DATAGRAMS: without a handshake a made-up sender can have its packets answered, and
+//! pretend to have heard. So no flood with made-up senders can evict a TCP session that is in use. Written by the programs;
+//! user space reads, deletes, and adopts what was there before the attach. When full, the least recently used entry goes.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
-/// Entries of SESSIONS. 100,000 are promised; the rest is room for the LRU hash, whose CPUs take free entries in batches.
-pub const MAX_SESSIONS: usize = 114_688;
+/// Entries of SESSIONS. 100,000 are promised; the rest is room for the LRU hash, whose CPUs take free entries in batches
+/// of 128.
+pub const MAX_SESSIONS: usize = 106_496;
+/// Entries of DATAGRAMS.
+pub const MAX_DATAGRAMS: usize = 8_192;
 /// Entries of HALF_OPEN.
 pub const MAX_HALF_OPEN: usize = 8_192;
 

@@ -46,10 +46,14 @@ pub struct EventStats {
     pub sessions_closed: u64,
     /// Sessions found expired by a packet and opened anew.
     pub sessions_expired: u64,
-    /// Sessions promoted from HALF_OPEN to SESSIONS: entries put into SESSIONS.
+    /// Sessions promoted from HALF_OPEN to SESSIONS: entries put there.
     pub sessions_promoted: u64,
     /// Entries the programs removed from SESSIONS.
     pub sessions_removed: u64,
+    /// Sessions promoted from HALF_OPEN to DATAGRAMS.
+    pub datagrams_promoted: u64,
+    /// Entries the programs removed from DATAGRAMS.
+    pub datagrams_removed: u64,
     /// Entries the programs removed from HALF_OPEN, by promotion or otherwise.
     pub half_open_removed: u64,
     /// TCP packets that open nothing and belong to no session, whatever became of them.

@@ -14,7 +14,7 @@ use mseg_ebpf::abi::{
     meta::Meta,
     policy::{MAX_RULE_ENTRIES, POLICY_SLOTS, PolicyHeader, RuleEntry, TextChunk},
     rule::{self, RuleHits, RuleName},
-    session::{MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
+    session::{MAX_DATAGRAMS, MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
     source::{MAX_SOURCES, Source, SourceKey},
     stats::{COUNTERS, Counter, EventStats},
 };
@@ -30,6 +30,9 @@ pub(crate) static INTERFACES: HashMap<u32, Interface, 1024> = HashMap::new();
 
 #[btf_map]
 pub(crate) static SESSIONS: LruHashMap<SessionKey, Session, MAX_SESSIONS> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static DATAGRAMS: LruHashMap<SessionKey, Session, MAX_DATAGRAMS> = LruHashMap::new();
 
 #[btf_map]
 pub(crate) static HALF_OPEN: LruHashMap<SessionKey, Session, MAX_HALF_OPEN> = LruHashMap::new();

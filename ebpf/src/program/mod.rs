@@ -79,7 +79,7 @@ pub(crate) fn run(skb: *mut __sk_buff, direction: u8, workload: bool) -> i32 {
     }
     let mut session = None;
     if outcome == headers::IP {
-        session = maps::SESSIONS.get_ptr_mut(&key);
+        session = sessions::look_up_answered(&key);
         if let Some(session) = session
             && sessions::pass(&env, &packet, session, sender_is_lower) != 0
         {
@@ -127,7 +127,7 @@ pub extern "C" fn settle(
     verdict
 }
 
-/// Judges a packet of a protocol that has sessions; `session` is what SESSIONS has of its key. A packed [`Judgement`].
+/// Judges a packet of a protocol that has sessions; `session` is what is not half-open of its key. A packed [`Judgement`].
 #[inline(always)]
 fn judge_by_session(
     skb: *mut __sk_buff,

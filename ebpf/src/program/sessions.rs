@@ -1,4 +1,4 @@
-//! The two session tables: continuing a session, opening one, promoting one at its first reply.
+//! The session tables: continuing a session, opening one, promoting one at its first reply.
 //!
 //! An existing entry is always written through the pointer a look-up gave, never by a map update: updating an existing
 //! key of a full LRU hash evicts others (kernel/bpf/hashtab.c takes a free node before it looks for the key).
@@ -45,10 +45,16 @@ use super::{
 /// The entry of a key, expired or not.
 #[inline(always)]
 pub(crate) fn look_up(key: &SessionKey) -> Option<*mut Session> {
-    match maps::SESSIONS.get_ptr_mut(key) {
+    match look_up_answered(key) {
         Some(session) => Some(session),
         None => maps::HALF_OPEN.get_ptr_mut(key),
     }
+}
+
+/// The entry of a key that is not half-open, expired or not.
+#[inline(always)]
+pub(crate) fn look_up_answered(key: &SessionKey) -> Option<*mut Session> {
+    if key.protocol == protocol::TCP { maps::SESSIONS.get_ptr_mut(key) } else { maps::DATAGRAMS.get_ptr_mut(key) }
 }
 
 /// The session of a key, if there is one that has not expired.
@@ -156,14 +162,18 @@ pub extern "C" fn expire(env: *const Env, key: *const SessionKey, session: *mut 
 pub(crate) fn remove(key: &SessionKey, session: *mut Session) {
     // SAFETY: as in `is_expired`.
     let half_open = unsafe { (*session).flags } & FLAG_HALF_OPEN != 0;
-    if half_open { remove_from_half_open(key) } else { remove_from_sessions(key) }
+    if half_open { remove_from_half_open(key) } else { remove_answered(key) }
 }
 
 #[inline(always)]
-fn remove_from_sessions(key: &SessionKey) {
+fn remove_answered(key: &SessionKey) {
     // Another CPU may have removed it already, which is as well.
-    if maps::SESSIONS.remove(key).is_ok() {
-        events::count(|stats| stats.sessions_removed += 1);
+    if key.protocol == protocol::TCP {
+        if maps::SESSIONS.remove(key).is_ok() {
+            events::count(|stats| stats.sessions_removed += 1);
+        }
+    } else if maps::DATAGRAMS.remove(key).is_ok() {
+        events::count(|stats| stats.datagrams_removed += 1);
     }
 }
 
@@ -331,7 +341,7 @@ fn timeout_ticks(generation: u32, index: usize) -> Option<u32> {
     Some(time::seconds_to_ticks(header.timeouts_s[index]))
 }
 
-/// Moves a session to SESSIONS, where unanswered packets cannot push it out.
+/// Moves a session out of HALF_OPEN, to where unanswered packets cannot push it out.
 #[unsafe(no_mangle)]
 pub extern "C" fn promote(key: *const SessionKey, session: *mut Session) -> u32 {
     // SAFETY: the caller's, or null.
@@ -347,17 +357,21 @@ pub extern "C" fn promote(key: *const SessionKey, session: *mut Session) -> u32 
         store(&raw mut (*session).flags, flags & !FLAG_HALF_OPEN);
         on_stack(&*session)
     };
-    // An older one, beside which this was opened, is over. Not if another CPU has just promoted this one.
-    if let Some(old) = maps::SESSIONS.get_ptr_mut(key) {
-        // SAFETY: as in `is_expired`.
-        let (created, end) = unsafe { ((*old).created, (*old).client.end) };
-        if created != entry.created || entry.client.end.wrapping_sub(end).wrapping_add(1 << 16) > 1 << 17 {
-            remove_from_sessions(key);
-        }
-    }
     // Inserted before it is removed, so that it is never absent. Two replies at once both insert equal entries.
-    if maps::SESSIONS.insert(key, &entry, BPF_NOEXIST as u64).is_ok() {
-        events::count(|stats| stats.sessions_promoted += 1);
+    if key.protocol == protocol::TCP {
+        // An older one, beside which this was opened, is over. Not if another CPU has just promoted this one.
+        if let Some(old) = maps::SESSIONS.get_ptr_mut(key) {
+            // SAFETY: as in `is_expired`.
+            let (created, end) = unsafe { ((*old).created, (*old).client.end) };
+            if created != entry.created || entry.client.end.wrapping_sub(end).wrapping_add(1 << 16) > 1 << 17 {
+                remove_answered(key);
+            }
+        }
+        if maps::SESSIONS.insert(key, &entry, BPF_NOEXIST as u64).is_ok() {
+            events::count(|stats| stats.sessions_promoted += 1);
+        }
+    } else if maps::DATAGRAMS.insert(key, &entry, BPF_NOEXIST as u64).is_ok() {
+        events::count(|stats| stats.datagrams_promoted += 1);
     }
     remove_from_half_open(key);
     1
@@ -447,7 +461,7 @@ fn tuple(key: &SessionKey, session: &Session) -> Tuple {
 
 /// Argument of [`open`]: the sender is the key's lower endpoint.
 pub(crate) const SENDER_IS_LOWER: u32 = 1;
-/// Argument of [`open`]: the packet replaces a session of SESSIONS. What [`sources::admit`] says of the source comes on top.
+/// Argument of [`open`]: the packet replaces a session that is not half-open. What [`sources::admit`] says of the source comes on top.
 pub(crate) const REPLACES: u32 = 2;
 /// Argument of [`open`]: the packet replaces a session of HALF_OPEN.
 pub(crate) const REPLACES_HALF_OPEN: u32 = 4;
@@ -527,7 +541,7 @@ fn open_session(env: &Env, packet: &Packet, key: &SessionKey, call: u32, decisio
     };
     // Only now that the new one may be: a packet that the policy denies closes nothing.
     if call & REPLACES != 0 {
-        remove_from_sessions(key);
+        remove_answered(key);
     }
     if call & REPLACES_HALF_OPEN != 0 {
         remove_from_half_open(key);

@@ -19,7 +19,7 @@ use mseg_ebpf::{
     abi::{
         interface::{Interface, ROLE_WORKLOAD},
         policy::timeout,
-        session::{SessionKey, SessionState},
+        session::{MAX_DATAGRAMS, SessionKey, SessionState},
     },
     packet::protocol,
 };
@@ -39,6 +39,8 @@ use crate::{
 
 /// As many sessions as SESSIONS keeps whatever happens: an LRU hash evicts before it is full.
 const ROOM: u64 = 100_000;
+/// The same of [`MAX_DATAGRAMS`].
+const DATAGRAM_ROOM: u64 = MAX_DATAGRAMS as u64 / 8 * 7;
 /// The index of the loopback interface, in every network namespace.
 const LOOPBACK: u32 = 1;
 
@@ -56,6 +58,7 @@ pub(crate) struct Adoption<'a> {
     /// What has a session, ours or another.
     settled: HashSet<SessionKey>,
     room: u64,
+    datagram_room: u64,
     report: Report,
 }
 
@@ -67,12 +70,15 @@ impl<'a> Adoption<'a> {
             .policy_header(generation)?
             .ok_or_else(|| Error::new(Code::Abi, format!("the pins of policy generation {generation} are missing")))?;
         let clock = Clock::now()?;
-        let mut live = 0;
         // Expired sessions are the first that make room.
-        instance.for_each_session(Table::Sessions, &mut |_, session| {
-            live += u64::from(!view::is_expired(&clock, session));
-            ControlFlow::Continue(())
-        })?;
+        let room = |table, all: u64| -> Result<u64> {
+            let mut live = 0;
+            instance.for_each_session(table, &mut |_, session| {
+                live += u64::from(!view::is_expired(&clock, session));
+                ControlFlow::Continue(())
+            })?;
+            Ok(all.saturating_sub(live))
+        };
         Ok(Self {
             instance,
             required,
@@ -80,7 +86,8 @@ impl<'a> Adoption<'a> {
             timeouts_s: header.timeouts_s,
             adopted: Keys::default(),
             settled: HashSet::new(),
-            room: ROOM.saturating_sub(live),
+            room: room(Table::Sessions, ROOM)?,
+            datagram_room: room(Table::Datagrams, DATAGRAM_ROOM)?,
             report: Report::default(),
         })
     }
@@ -129,14 +136,10 @@ impl<'a> Adoption<'a> {
         let mut ways = Ways::new(&here).map_err(|e| Error::system("read addresses and links", &e))?;
         let clock = Clock::now()?;
         let mut unplaced = Vec::new();
-        let before = self.adopted.borrow().len();
-        let settled: Result<()> = candidates.iter().try_for_each(|sides| {
+        candidates.iter().try_for_each(|sides| {
             unplaced.extend(self.settle(sides, &mut ways, &clock)?);
-            Ok(())
-        });
-        // Also if it ended early: they are in the table.
-        self.instance.count_adopted((self.adopted.borrow().len() - before) as u64)?;
-        settled?;
+            Ok::<_, Error>(())
+        })?;
         // A socket and conntrack may tell of the same; and what one of them cannot place the other may.
         let mut seen = HashSet::new();
         unplaced.retain(|(key, _)| seen.insert(*key) && !self.settled.contains(key));
@@ -247,13 +250,14 @@ impl<'a> Adoption<'a> {
         if matches!(found, Found::Idle(_)) {
             return Ok(Err(Reason::State));
         }
-        if self.room == 0 {
+        let room = if Table::of(key.protocol) == Table::Sessions { &mut self.room } else { &mut self.datagram_room };
+        if *room == 0 {
             return Ok(Err(Reason::TableFull));
         }
         let session = session::adopted_session(flow, client_is_lower, ifindex, interface, &self.timeouts_s, clock);
-        if self.instance.add_session(&key, &session)? {
+        if self.instance.adopt_session(&key, &session)? {
             self.adopted.borrow_mut().push(key);
-            self.room -= 1;
+            *room -= 1;
             *self.report.adopted.entry(flow.protocol).or_default() += 1;
         } else {
             // A packet was faster.

@@ -157,15 +157,19 @@ impl Instance {
         Ok(())
     }
 
-    /// Counts entries that user space put into SESSIONS.
-    pub fn count_adopted(&self, sessions: u64) -> Result<()> {
-        self.config_mapping()?.add_u64(offset_of!(Config, adopted), sessions);
+    fn count_adopted(&self, table: Table) -> Result<()> {
+        let field = match table {
+            Table::Datagrams => offset_of!(Config, adopted_datagrams),
+            Table::Sessions | Table::HalfOpen => offset_of!(Config, adopted_sessions),
+        };
+        self.config_mapping()?.add_u64(field, 1);
         Ok(())
     }
 
     fn count_deleted(&self, table: Table) -> Result<()> {
         let field = match table {
             Table::Sessions => offset_of!(Config, deleted_sessions),
+            Table::Datagrams => offset_of!(Config, deleted_datagrams),
             Table::HalfOpen => offset_of!(Config, deleted_half_open),
         };
         self.config_mapping()?.add_u64(field, 1);

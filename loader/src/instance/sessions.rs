@@ -1,33 +1,44 @@
-//! SESSIONS, HALF_OPEN and DENIED.
+//! SESSIONS, DATAGRAMS, HALF_OPEN and DENIED.
 
 use std::ops::ControlFlow;
 
-use mseg_ebpf::abi::{
-    denied::Denied,
-    map,
-    session::{Session, SessionKey},
+use mseg_ebpf::{
+    abi::{
+        denied::Denied,
+        map,
+        session::{Session, SessionKey},
+    },
+    packet::protocol,
 };
 
 use super::Instance;
 use crate::error::Result;
 
-/// One of the two session tables.
+/// One of the session tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
-    /// Sessions whose client has shown that it hears the server.
+    /// TCP sessions whose client has shown that it hears the server.
     Sessions,
+    /// Those of other protocols.
+    Datagrams,
     /// Sessions before that.
     HalfOpen,
 }
 
 impl Table {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Sessions, Self::HalfOpen];
+    /// All, half-open ones first: a session that is promoted while they are read in this order is not missed.
+    pub const ALL: [Self; 3] = [Self::HalfOpen, Self::Sessions, Self::Datagrams];
+
+    /// Where a session of an IP protocol is when it is not half-open.
+    pub const fn of(ip_protocol: u8) -> Self {
+        if ip_protocol == protocol::TCP { Self::Sessions } else { Self::Datagrams }
+    }
 
     /// The map's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sessions => map::SESSIONS,
+            Self::Datagrams => map::DATAGRAMS,
             Self::HalfOpen => map::HALF_OPEN,
         }
     }
@@ -49,25 +60,31 @@ impl Instance {
         self.map(map::DENIED)?.for_each(&mut |key: SessionKey, denied: Denied| visit(&key, &denied))
     }
 
-    /// Looks a session up in both tables. While a new connection is opened beside one that goes on, it is the latter.
+    /// Looks a session up in its tables. While a new connection is opened beside one that goes on, it is the latter.
     pub fn session(&self, key: &SessionKey) -> Result<Option<(Table, Session)>> {
-        // In this order none is missed: promotion puts it into SESSIONS before it takes it out of HALF_OPEN.
+        let answered = Table::of(key.protocol);
+        // In this order none is missed: promotion puts it there before it takes it out of HALF_OPEN.
         let half_open = self.map(Table::HalfOpen.name())?.get(key)?.map(|session| (Table::HalfOpen, session));
-        let session = self.map(Table::Sessions.name())?.get(key)?.map(|session| (Table::Sessions, session));
+        let session = self.map(answered.name())?.get(key)?.map(|session| (answered, session));
         Ok(session.or(half_open))
     }
 
-    /// Adds a session to SESSIONS; `false` if it is there already.
-    pub(crate) fn add_session(&self, key: &SessionKey, session: &Session) -> Result<bool> {
+    /// Adopts a session; `false` if it is there already.
+    pub(crate) fn adopt_session(&self, key: &SessionKey, session: &Session) -> Result<bool> {
         self.require_write()?;
-        self.map(Table::Sessions.name())?.put_new(key, session)
+        let table = Table::of(key.protocol);
+        let added = self.map(table.name())?.put_new(key, session)?;
+        if added {
+            self.count_adopted(table)?;
+        }
+        Ok(added)
     }
 
-    /// Deletes a session from both tables; `false` if it was in neither.
+    /// Deletes a session from its tables; `false` if it was in none.
     pub fn delete_session(&self, key: &SessionKey) -> Result<bool> {
         self.require_write()?;
         let half_open = self.delete_session_from(Table::HalfOpen, key)?;
-        let session = self.delete_session_from(Table::Sessions, key)?;
+        let session = self.delete_session_from(Table::of(key.protocol), key)?;
         Ok(half_open || session)
     }
 

@@ -49,13 +49,13 @@ pub struct PacketsView {
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, schemars::JsonSchema)]
 #[schemars(rename = "SessionCounts")]
 pub struct SessionsView {
-    /// In SESSIONS, not expired.
+    /// In SESSIONS and DATAGRAMS, not expired.
     pub active: u64,
     /// In HALF_OPEN, not expired.
     pub half_open: u64,
     /// Created since the maps were made.
     pub created: u64,
-    /// Moved from HALF_OPEN to SESSIONS.
+    /// Moved from HALF_OPEN to SESSIONS or DATAGRAMS.
     pub promoted: u64,
     /// TCP sessions that reached closed.
     pub closed: u64,
@@ -72,10 +72,14 @@ pub struct SessionsView {
 pub struct PressureView {
     /// Entries in SESSIONS by its size: percent.
     pub sessions_fill_percent: u64,
+    /// Entries in DATAGRAMS by its size: percent.
+    pub datagrams_fill_percent: u64,
     /// Entries in HALF_OPEN by its size: percent.
     pub half_open_fill_percent: u64,
     /// Sessions that SESSIONS dropped to make room for others.
     pub sessions_evicted: u64,
+    /// Sessions that DATAGRAMS dropped to make room for others.
+    pub datagrams_evicted: u64,
     /// Sessions that HALF_OPEN dropped to make room for others.
     pub half_open_evicted: u64,
     /// Packets whose session found no room: the reason `table-full`.
@@ -98,11 +102,17 @@ impl PressureView {
         let count = |reason: Reason| reasons.get(reason.name()).copied().unwrap_or(0);
         Self {
             sessions_fill_percent: fill(map::SESSIONS),
+            datagrams_fill_percent: fill(map::DATAGRAMS),
             half_open_fill_percent: fill(map::HALF_OPEN),
             sessions_evicted: evicted(
-                events.sessions_promoted + config.adopted,
+                events.sessions_promoted + config.adopted_sessions,
                 events.sessions_removed + config.deleted_sessions,
                 map::SESSIONS,
+            ),
+            datagrams_evicted: evicted(
+                events.datagrams_promoted + config.adopted_datagrams,
+                events.datagrams_removed + config.deleted_datagrams,
+                map::DATAGRAMS,
             ),
             half_open_evicted: evicted(
                 events.sessions_created,
@@ -112,7 +122,7 @@ impl PressureView {
             inserts_refused: count(Reason::TableFull),
             source_limited: count(Reason::SourceLimit),
             midstream_misses: events.midstream_misses,
-            adopted: config.adopted,
+            adopted: config.adopted_sessions + config.adopted_datagrams,
         }
     }
 }
@@ -171,7 +181,7 @@ impl StatsView {
                 active,
                 half_open,
                 created: events.sessions_created,
-                promoted: events.sessions_promoted,
+                promoted: events.sessions_promoted + events.datagrams_promoted,
                 closed: events.sessions_closed,
                 expired: events.sessions_expired,
                 rejudged: events.sessions_rejudged,
@@ -220,7 +230,7 @@ mod tests {
             half_open_removed: 70,
             ..EventStats::default()
         };
-        let config = Config { adopted: 5, deleted_sessions: 3, deleted_half_open: 10, ..Config::new_zeroed() };
+        let config = Config { adopted_sessions: 5, deleted_sessions: 3, deleted_half_open: 10, ..Config::new_zeroed() };
         let map =
             |name: &str, entries| MapView { name: name.to_owned(), entries: Some(entries), max_entries: 50, bytes: 0 };
         let maps = vec![map(map::SESSIONS, 50), map(map::HALF_OPEN, 5)];

@@ -23,8 +23,10 @@ pub struct StatusView {
     pub policy: Option<PolicyStatus>,
     /// Its interfaces.
     pub interfaces: Vec<InterfaceView>,
-    /// How full the tables of sessions are.
+    /// How full the table of TCP sessions is.
     pub sessions: FillView,
+    /// The same of sessions of other protocols.
+    pub datagrams: FillView,
     /// The same of half-open ones.
     pub half_open: FillView,
     /// What they could not hold.

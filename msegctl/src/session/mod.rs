@@ -164,24 +164,24 @@ fn rank(sort: Sort, context: &Context) -> Rank<'_> {
     }
 }
 
-/// The matching sessions of both tables that are not expired, each once.
+/// The matching sessions of all tables that are not expired, each once.
 fn live(instance: &Instance, context: &Context, filter: &Filter, each: Each<'_, (SessionKey, Session)>) -> Result<()> {
     // A session may be promoted while this reads. With HALF_OPEN first it is not missed, only met twice; what was not
     // wanted there (expired, of another state) may be in SESSIONS.
     let mut met = HashSet::new();
     let mut ended = false;
-    for table in [Table::HalfOpen, Table::Sessions] {
+    for table in Table::ALL {
         if ended {
             break;
         }
         instance.for_each_session(table, &mut |key, session| {
             let wanted = !is_expired(&context.clock, session)
                 && (filter.is_empty() || filter.matches(&Record::session(context, key, session)));
-            if !wanted || (table == Table::Sessions && met.contains(key)) {
+            if !wanted || (table != Table::HalfOpen && met.contains(key)) {
                 return ControlFlow::Continue(());
             }
             // Beside one that goes on, a new connection is only attempted.
-            if table == Table::HalfOpen && matches!(instance.session(key), Ok(Some((Table::Sessions, _)))) {
+            if table == Table::HalfOpen && matches!(instance.session(key), Ok(Some((found, _))) if found != table) {
                 return ControlFlow::Continue(());
             }
             if table == Table::HalfOpen {
@@ -195,8 +195,8 @@ fn live(instance: &Instance, context: &Context, filter: &Filter, each: Each<'_, 
     Ok(())
 }
 
-/// How many sessions have had a reply, and how many have not; expired ones are not counted.
-pub(crate) fn counts(instance: &Instance, context: &Context) -> Result<(u64, u64)> {
+/// How many sessions are in SESSIONS, in DATAGRAMS and in HALF_OPEN; expired ones are not counted.
+pub(crate) fn counts(instance: &Instance, context: &Context) -> Result<[u64; 3]> {
     let count = |table| -> Result<u64> {
         let mut count = 0;
         instance.for_each_session(table, &mut |_, session| {
@@ -205,5 +205,5 @@ pub(crate) fn counts(instance: &Instance, context: &Context) -> Result<(u64, u64
         })?;
         Ok(count)
     };
-    Ok((count(Table::Sessions)?, count(Table::HalfOpen)?))
+    Ok([count(Table::Sessions)?, count(Table::Datagrams)?, count(Table::HalfOpen)?])
 }

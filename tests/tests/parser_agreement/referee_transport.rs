@@ -76,6 +76,7 @@ fn tcp(mut packet: Packet, rest: &[u8]) -> Result<Packet, Reason> {
 /// The window scale option. etherparse stops at options it knows of another length; a TCP stack does not, so those are
 /// stepped over here.
 fn scale(mut options: &[u8]) -> u8 {
+    let mut scale = NO_SCALE;
     while let [kind, rest @ ..] = options {
         options = match kind {
             0 => break,
@@ -85,13 +86,14 @@ fn scale(mut options: &[u8]) -> u8 {
                 let Some(option) = options.get(..length) else { break };
                 let element = etherparse::TcpOptionsIterator::from_slice(option).next();
                 if let Some(Ok(TcpOptionElement::WindowScale(shift))) = element {
-                    return SCALE + shift.min(14);
+                    // The last one counts.
+                    scale = SCALE + shift.min(14);
                 }
                 &options[length..]
             }
         };
     }
-    NO_SCALE
+    scale
 }
 
 fn udp(mut packet: Packet, rest: &[u8], gso: bool) -> Result<Packet, Reason> {
