@@ -315,12 +315,13 @@ fn attach_that_fails_takes_back_what_it_adopted(lab: &Lab) -> Result<()> {
 fn full_table_is_reported_and_nobody_is_pushed_out(lab: &Lab) -> Result<()> {
     let mut open = Open::new(lab)?;
     lab.attach(&["--half-open-per-source", "0"])?;
-    fill(lab, 102_000)?;
+    fill(lab, 7_600)?;
     let before = number(&lab.json(&["session", "count", "--proto", "udp"])?, "/count")?;
-    ensure!(before >= 100_000, "only {before} sessions were made");
+    ensure!(before >= 7_500, "only {before} sessions were made");
     let adoption = attach(lab, &[PROTECTED], &["--adopt"])?;
-    expect(&adoption, "/adopted", 0)?;
-    expect(unplaced(&adoption, "table-full").context("not reported")?, "/count", 6)?;
+    // TCP has a table of its own.
+    expect(&adoption, "/adopted", 4)?;
+    expect(unplaced(&adoption, "table-full").context("not reported")?, "/count", 2)?;
     let after = number(&lab.json(&["session", "count", "--proto", "udp"])?, "/count")?;
     ensure!(after == before, "{before} sessions before, {after} after");
     open.inbound[0].exchange(10, 10)
