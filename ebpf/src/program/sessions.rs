@@ -169,11 +169,16 @@ pub(crate) fn remove(key: &SessionKey, session: *mut Session) {
 fn remove_answered(key: &SessionKey) {
     // Another CPU may have removed it already, which is as well.
     if key.protocol == protocol::TCP {
-        if maps::SESSIONS.remove(key).is_ok() {
-            events::count(|stats| stats.sessions_removed += 1);
-        }
+        remove_tcp(key);
     } else if maps::DATAGRAMS.remove(key).is_ok() {
         events::count(|stats| stats.datagrams_removed += 1);
+    }
+}
+
+#[inline(always)]
+fn remove_tcp(key: &SessionKey) {
+    if maps::SESSIONS.remove(key).is_ok() {
+        events::count(|stats| stats.sessions_removed += 1);
     }
 }
 
@@ -364,7 +369,7 @@ pub extern "C" fn promote(key: *const SessionKey, session: *mut Session) -> u32 
             // SAFETY: as in `is_expired`.
             let (created, end) = unsafe { ((*old).created, (*old).client.end) };
             if created != entry.created || entry.client.end.wrapping_sub(end).wrapping_add(1 << 16) > 1 << 17 {
-                remove_answered(key);
+                remove_tcp(key);
             }
         }
         if maps::SESSIONS.insert(key, &entry, BPF_NOEXIST as u64).is_ok() {
@@ -541,7 +546,7 @@ fn open_session(env: &Env, packet: &Packet, key: &SessionKey, call: u32, decisio
     };
     // Only now that the new one may be: a packet that the policy denies closes nothing.
     if call & REPLACES != 0 {
-        remove_answered(key);
+        remove_tcp(key);
     }
     if call & REPLACES_HALF_OPEN != 0 {
         remove_from_half_open(key);
