@@ -20,6 +20,7 @@ use super::{
     env::Env,
     events, memory, related, sessions,
     skb::__sk_buff,
+    tables,
 };
 
 /// The outcome for one packet.
@@ -141,7 +142,7 @@ pub extern "C" fn judge_session(
     else {
         return Judgement::unruled(Reason::NoPolicy).pack();
     };
-    if sessions::is_expired(env, session) {
+    if tables::is_expired(env, session) {
         sessions::expire(env, key, session);
         return NO_SESSION;
     }

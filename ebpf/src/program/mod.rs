@@ -15,10 +15,13 @@ mod headers;
 mod judge;
 mod maps;
 mod memory;
+mod open;
+mod rejudge;
 mod related;
 mod sessions;
 pub(crate) mod skb;
 mod sources;
+mod tables;
 
 use mseg_ebpf::{
     abi::{
@@ -79,7 +82,7 @@ pub(crate) fn run(skb: *mut __sk_buff, direction: u8, workload: bool) -> i32 {
     }
     let mut session = None;
     if outcome == headers::IP {
-        session = sessions::look_up_answered(&key);
+        session = tables::look_up_answered(&key);
         if let Some(session) = session
             && sessions::pass(&env, &packet, session, sender_is_lower) != 0
         {
@@ -146,7 +149,7 @@ fn judge_by_session(
         judgement = judge_once(env, packet, key, session, sender_is_lower);
     }
     if judgement == judge::REPLACES {
-        call |= sessions::REPLACES;
+        call |= open::REPLACES;
     } else if judgement <= judge::BESIDE || judge::is_unexpected(judgement) {
         if let Some(newer) = maps::HALF_OPEN.get_ptr_mut(key)
             && (judgement == judge::NO_SESSION || sessions::is_handshake(newer, packet))
@@ -154,7 +157,7 @@ fn judge_by_session(
             // A newer one, whose handshake is not over.
             let by_newer = judge_once(env, packet, key, newer, sender_is_lower);
             if by_newer == judge::REPLACES {
-                call |= sessions::REPLACES_HALF_OPEN;
+                call |= open::REPLACES_HALF_OPEN;
                 judgement = by_newer;
             } else if by_newer > judge::BESIDE && (judgement == judge::NO_SESSION || !judge::is_unexpected(by_newer)) {
                 return by_newer;
@@ -179,7 +182,7 @@ fn judge_by_session(
         headers::read_scale(skb, &raw mut *packet);
         call |= sources::admit(env, key, sender_is_lower);
     }
-    sessions::open(env, packet, key, call, decision)
+    open::open(env, packet, key, call, decision)
 }
 
 /// Judges a packet by one session, after judging the session itself if need be.
@@ -189,7 +192,7 @@ fn judge_once(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Sessio
     if judgement != judge::STALE_SESSION {
         return judgement;
     }
-    sessions::rejudge(env, key, session);
+    rejudge::rejudge(env, key, session);
     judge::judge_session(env, packet, key, session, sender_is_lower | judge::REJUDGED)
 }
 

@@ -6,7 +6,7 @@ use mseg_ebpf::{
     session::key,
 };
 
-use super::{env::Env, headers::Whole, sessions, skb::__sk_buff};
+use super::{env::Env, headers::Whole, skb::__sk_buff, tables};
 
 /// 1 if an ICMP error is about an allowed session of this zone, and goes to who sent the quoted packet; else 0.
 #[unsafe(no_mangle)]
@@ -22,8 +22,8 @@ pub extern "C" fn belongs(skb: *mut __sk_buff, env: *const Env, packet: *const P
         return 0;
     }
     let (key, _) = key::of(&inner, env.zone as u16);
-    match sessions::find(env, &key) {
-        // SAFETY: as in `sessions::is_expired`. A session of an older generation counts as it was judged then: its next own
+    match tables::find(env, &key) {
+        // SAFETY: as in `tables::is_expired`. A session of an older generation counts as it was judged then: its next own
         // packet is judged anew, and an error about it opens nothing.
         Some(session) => unsafe { ((*session).flags & FLAG_DENIED == 0) as u32 },
         None => 0,
