@@ -1,5 +1,7 @@
 //! Attach and detach: what is made, what stays, and that nothing is left.
 
+use std::net::SocketAddr;
+
 use anyhow::{Result, ensure};
 use mseg_tests::{
     documents::{expect, list},
@@ -10,6 +12,7 @@ use mseg_tests::{
     on_both_hooks,
     traffic::{icmp::Pinger, tcp, udp},
 };
+use serde_json::Value;
 
 on_both_hooks! {
     detach_all_leaves_nothing,
@@ -21,6 +24,7 @@ on_both_hooks! {
     loader_is_gone_and_enforcement_stays,
     interface_that_went_away_is_detached_cleanly,
     status_says_what_is_attached,
+    connection_that_went_on_while_detached_goes_on_when_attached_again,
 }
 
 fn detach_all_leaves_nothing(lab: &Lab) -> Result<()> {
@@ -150,5 +154,26 @@ fn clsact_qdisc_of_another_tool_stays() -> Result<()> {
     let attached = lab.attached()?;
     ensure!(attached == Attached { qdiscs: vec!["clsact".to_owned()], ..Attached::default() }, "{attached:?}");
     ensure!(lab.mounts.pins()?.is_empty(), "{:?}", lab.mounts.pins()?);
+    Ok(())
+}
+
+fn connection_that_went_on_while_detached_goes_on_when_attached_again(lab: &Lab) -> Result<()> {
+    let policy = lab.policy("default in deny\ndefault out allow\nrule web allow in tcp to any port 8080\n")?;
+    let enforce = ["--mode", "enforce", "--midstream", "strict", "--no-adopt", "--policy", policy];
+    lab.attach(&enforce)?;
+    let listener = tcp::listen(&lab.server, SocketAddr::new(SERVER_V4, 8080))?;
+    let mut connection = tcp::connect(&lab.client, &listener)?;
+    connection.exchange(10_000, 10_000)?;
+    lab.run("mseg-loader", &["detach", PROTECTED])?.ok()?;
+    // More than any window.
+    connection.exchange(10_000_000, 10_000_000)?;
+    lab.attach(&enforce)?;
+    connection.exchange(1_000_000, 1_000_000)?;
+    lab.stats().map(|stats| ensure_none(&stats, "tcp-window"))?
+}
+
+fn ensure_none(stats: &Value, reason: &str) -> Result<()> {
+    let count = &stats["reasons"][reason];
+    ensure!(count.is_null(), "{reason}: {count}");
     Ok(())
 }

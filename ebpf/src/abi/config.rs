@@ -38,6 +38,11 @@ pub struct Config {
     /// Whether a packet may pass several attached interfaces of one zone, so that packets are marked when they are
     /// counted: 0 or 1.
     pub marks: u32,
+    /// When an interface was attached last: ticks. A connection that was not seen since may have gone on unseen, so its
+    /// windows are learnt anew.
+    pub attached_tick: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Entries of SESSIONS that user space has put in (adopted), added to atomically.
     pub adopted_sessions: u64,
     /// Entries of DATAGRAMS that user space has put in.

@@ -207,6 +207,17 @@ pub extern "C" fn weigh(skb: *mut __sk_buff, env: *mut Env, packet: *const Packe
     1
 }
 
+/// Whether a session that was last seen then may have gone on unseen. Not in [`Env`], for want of room on the stack.
+#[inline(always)]
+pub(crate) fn may_have_missed(last_seen_tick: u32) -> bool {
+    let Some(config) = maps::CONFIG.get_ptr(0) else {
+        return true;
+    };
+    // SAFETY: a pointer the kernel returned for this map.
+    let attached_tick = unsafe { memory::load(&raw const (*config).attached_tick) };
+    (last_seen_tick.wrapping_sub(attached_tick) as i32) < 0
+}
+
 /// Whether the packet is a copy of what this host sends itself ([`PACKET_LOOPBACK`]).
 #[inline(always)]
 pub(crate) fn is_own_copy(skb: *mut __sk_buff) -> bool {

@@ -21,7 +21,7 @@ use mseg_ebpf::{
 use super::{
     account,
     classify::{self, Decision},
-    env::Env,
+    env::{Env, may_have_missed},
     events,
     judge::{self, Judgement},
     memory::{add, load, on_stack, store},
@@ -44,6 +44,7 @@ pub extern "C" fn pass(env: *const Env, packet: *const Packet, session: *mut Ses
         || packet.fragment != Fragment::Whole
         || before.flags & (FLAG_DENIED | FLAG_LIBERAL) != 0
         || !progress::is_steady(before, packet)
+        || may_have_missed(before.last_seen_tick)
         || is_expired(env, session)
     {
         return 0;
@@ -167,6 +168,24 @@ fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, 
         promote(key, session);
     }
     true
+}
+
+/// Forgets the windows of a session that may have gone on unseen, of which it says so by 1.
+#[unsafe(no_mangle)]
+pub extern "C" fn refresh(session: *mut Session) -> u32 {
+    if session.is_null() {
+        return 0;
+    }
+    // SAFETY: as in `tables::is_expired`.
+    unsafe {
+        let opening = matches!((*session).tcp_state, TcpState::SynSent | TcpState::SynRecv);
+        if opening || !may_have_missed((*session).last_seen_tick) {
+            return 0;
+        }
+        store(&raw mut (*session).client_window, 0);
+        store(&raw mut (*session).server_window, 0);
+    }
+    1
 }
 
 /// Whether a packet may belong to the handshake of a half-open session, beside which an older one lives.

@@ -81,8 +81,9 @@ const NEXT: [[u64; 2]; 6] = {
 /// The next step of a connection at a SYN or a reset, from `before`, in which nothing has changed yet.
 #[inline(always)]
 pub(super) const fn step_control(before: Step, pass: bool, packet: &Packet, from_client: bool) -> Step {
+    // No connection opens or closes by pieces.
     if !matches!(packet.fragment, Fragment::Whole) {
-        return Step { found: LIBERAL, ..before };
+        return before;
     }
     if packet.tcp_flags & RST != 0 {
         reset(before, pass, packet, from_client)
@@ -98,9 +99,13 @@ pub(super) const fn step_data(before: Step, liberal: bool, packet: &Packet, from
     if packet.tcp_flags == 0 {
         return before;
     }
-    // How long the segment is only its last fragment tells, which has no header.
+    let fits = !before.receiver.is_known() || {
+        let sender = if before.sender.is_known() { before.sender } else { window::assumed(before.receiver, packet) };
+        window::fits(sender, before.receiver, packet)
+    };
+    // How long the segment is only its last fragment tells, which has no header. What of it is here must fit.
     if !matches!(packet.fragment, Fragment::Whole) {
-        return Step { found: LIBERAL, ..before };
+        return if fits { Step { found: LIBERAL, ..before } } else { outside(before, liberal || trust.passes) };
     }
     // An unanswered SYN stays so. What else passes belongs to an earlier connection that has not heard of it, or is
     // the challenge that tells so (RFC 9293 section 3.5.2, RFC 5961 section 4).
@@ -112,19 +117,20 @@ pub(super) const fn step_data(before: Step, liberal: bool, packet: &Packet, from
         let acknowledged = packet.tcp_acknowledgement;
         let missing = before.receiver.sent.end.wrapping_sub(acknowledged) as i32;
         let got = acknowledged.wrapping_sub(before.sender.sent.ack) as i32;
-        if missing < 0 || got <= 0 || !window::fits(before.sender, before.receiver, packet) {
+        if missing < 0 || got <= 0 || !fits {
             return outside(before, liberal);
         }
-    } else if before.sender.is_known() && before.receiver.is_known() {
-        if !window::fits(before.sender, before.receiver, packet) {
-            // Who knows which of the numbers are wrong: those of its next segment are taken as they are.
-            let sender = if liberal || trust.learns { before.sender.forgotten() } else { before.sender };
-            return outside(Step { sender, ..before }, liberal || trust.passes);
-        }
-    } else if !before.sender.is_known() {
-        return advanced(Step { sender: window::learnt(before.sender, packet), ..before }, packet, from_client);
+    } else if !fits {
+        // Who knows which of the numbers are wrong: those of its next segment are taken as they are.
+        let sender = if liberal || trust.learns { before.sender.forgotten() } else { before.sender };
+        return outside(Step { sender, ..before }, liberal || trust.passes);
     }
-    advanced(Step { sender: window::sent(before.sender, packet), ..before }, packet, from_client)
+    let sender = if before.sender.is_known() {
+        window::sent(before.sender, packet)
+    } else {
+        window::learnt(before.sender, packet)
+    };
+    advanced(Step { sender, ..before }, packet, from_client)
 }
 
 /// A packet that may not be sent now: it changes nothing, and passes only where `pass`.
@@ -347,6 +353,38 @@ mod tests {
     #[test]
     fn an_unanswered_syn_stays_so_whatever_else_the_client_sends() {
         assert_eq!(states("cA cFA cA"), [SynSent, SynSent, SynSent]);
+    }
+
+    #[test]
+    fn a_forged_first_fragment_does_not_lift_the_window_check() {
+        use crate::{
+            abi::session::{Sequence, Session},
+            packet::protocol,
+            session::progress,
+        };
+        let session = Session {
+            state: SessionState::Established,
+            tcp_state: Established,
+            client: Sequence { end: 1001, ack: 5001 },
+            server: Sequence { end: 5001, ack: 1001 },
+            client_window: 64,
+            server_window: 64,
+            ..Session::default()
+        };
+        let trust = Trust { passes: false, learns: false };
+        let fragment = |tcp_sequence| Packet {
+            protocol: protocol::TCP,
+            fragment: Fragment::First,
+            tcp_flags: ACK,
+            tcp_window: 1000,
+            tcp_acknowledgement: 5001,
+            tcp_length: 8,
+            tcp_sequence,
+            ..Packet::default()
+        };
+        assert_eq!(progress::step(&session, &fragment(1001), true, trust, 0).found & LIBERAL, LIBERAL);
+        let forged = progress::step(&session, &fragment(2_000_000_000), true, trust, 0);
+        assert_eq!(forged.found & (LIBERAL | OUTSIDE), OUTSIDE);
     }
 
     #[test]

@@ -115,6 +115,12 @@ pub const fn fits(sender: Side, receiver: Side, packet: &Packet) -> bool {
     outside as i32 >= 0
 }
 
+/// What may be assumed of a sender that is not known, so that its segment suits what the receiver has sent.
+#[inline(always)]
+pub const fn assumed(receiver: Side, packet: &Packet) -> Side {
+    Side { sent: Sequence { end: receiver.sent.ack, ack: 0 }, window: kept(packet.tcp_window, UNKNOWN, false) }
+}
+
 /// Whether a reset has just the number that is expected next, so that the connection is surely over (RFC 5961 section
 /// 3.2), or ends what its sender has sent: then it follows segments that are still under way.
 #[inline(always)]

@@ -2,8 +2,11 @@
 
 use std::{fs::File, io::Read, path::Path};
 
-use mseg_ebpf::abi::config::HALF_OPEN_PER_SOURCE;
-use mseg_ebpf::abi::interface::{FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, HOOK_TCX, Interface, ROLE_WORKLOAD};
+use mseg_ebpf::abi::{
+    config::HALF_OPEN_PER_SOURCE,
+    interface::{FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, HOOK_TCX, Interface, ROLE_WORKLOAD},
+    time::tick,
+};
 
 use super::{
     Hook, Midstream, Mode, Role, adoption,
@@ -257,6 +260,7 @@ impl Work<'_> {
             let until = monotonic_ns()?.saturating_add(u64::from(self.options.grace_s) * 1_000_000_000);
             restore(&mut self.undo, Instance::set_grace_until, before.grace_until_ns);
             self.instance.set_grace_until(until)?;
+            self.instance.set_attached_tick(tick(monotonic_ns()?))?;
         }
         if created {
             let mut salt = [0; 4];

@@ -151,6 +151,12 @@ impl Instance {
         Ok(())
     }
 
+    /// Sets since when no packet can have passed unseen: ticks.
+    pub(crate) fn set_attached_tick(&self, tick: u32) -> Result<()> {
+        self.config_mapping()?.store_u32(offset_of!(Config, attached_tick), tick);
+        Ok(())
+    }
+
     /// Sets whether packets are marked when they are counted.
     fn set_marks(&self, marks: bool) -> Result<()> {
         self.config_mapping()?.store_u32(offset_of!(Config, marks), marks.into());
