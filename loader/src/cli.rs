@@ -91,8 +91,8 @@ struct Attach {
     /// The length of the grace period, which starts anew with every interface
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_GRACE_S)]
     grace: u32,
-    /// Make sessions for the connections that are open already, and fail if they cannot be read [default: in mode enforce,
-    /// as far as they can be read]
+    /// Make sessions for the connections that are open already, and fail if they cannot be read [default: as far as
+    /// they can be read]
     #[arg(long, overrides_with = "no_adopt")]
     adopt: bool,
     /// Make none: what becomes of open connections is up to --midstream

@@ -51,6 +51,7 @@ impl Report for StatsView {
             ("mid-stream misses", p.midstream_misses),
         ]);
         if verbose {
+            sessions.push(("half-open per source", p.half_open_per_source.into()));
             sessions.push(("sessions adopted", p.adopted));
             sessions.extend([("sessions promoted", s.promoted), ("sessions rejudged", s.rejudged)]);
         }

@@ -27,7 +27,7 @@ on_both_hooks! {
     without_adoption_open_connections_are_cut,
     connection_that_the_policy_denies_is_cut_and_its_rule_named,
     half_closed_connections_can_be_finished,
-    observe_adopts_when_asked_and_a_second_time_nothing,
+    observe_adopts_too_and_a_second_time_nothing,
     what_is_not_adopted_is_reported,
     attach_that_fails_takes_back_what_it_adopted,
     connection_to_a_workload_is_adopted_in_its_zone,
@@ -220,12 +220,12 @@ fn send(mut from: &TcpStream, mut to: &TcpStream) -> Result<()> {
     to.read_exact(&mut [0; 4]).context("what the open half sends does not arrive")
 }
 
-fn observe_adopts_when_asked_and_a_second_time_nothing(lab: &Lab) -> Result<()> {
+fn observe_adopts_too_and_a_second_time_nothing(lab: &Lab) -> Result<()> {
     let mut open = Open::new(lab)?;
     let policy = lab.policy(POLICY)?;
-    expect(&attach(lab, &[PROTECTED], &["--policy", policy])?, "", Value::Null)?;
+    expect(&attach(lab, &[PROTECTED], &["--no-adopt", "--policy", policy])?, "", Value::Null)?;
     ensure!(lab.sessions(&[])?.is_empty());
-    expect(&attach(lab, &[PROTECTED], &["--adopt"])?, "/adopted", 6)?;
+    expect(&attach(lab, &[PROTECTED], &[])?, "/adopted", 6)?;
     open.inbound[0].exchange(10, 10)?;
     let port = open.inbound[0].client.local_addr()?.port();
     let created = lab.session("tcp", port)?["created"].take();
@@ -295,7 +295,7 @@ fn opening(to: SocketAddr) -> Result<std::os::fd::OwnedFd> {
 fn attach_that_fails_takes_back_what_it_adopted(lab: &Lab) -> Result<()> {
     let _other = network::far(lab)?;
     let mut open = Open::new(lab)?;
-    lab.attach(&["--policy", lab.policy(POLICY)?])?;
+    lab.attach(&["--no-adopt", "--policy", lab.policy(POLICY)?])?;
     open.inbound[0].exchange(10, 10)?;
     let before = lab.sessions(&[])?.len();
     ensure!(before == 1, "only what was seen");
@@ -314,7 +314,7 @@ fn attach_that_fails_takes_back_what_it_adopted(lab: &Lab) -> Result<()> {
 
 fn full_table_is_reported_and_nobody_is_pushed_out(lab: &Lab) -> Result<()> {
     let mut open = Open::new(lab)?;
-    lab.attach(&["--half-open-per-source", "0"])?;
+    lab.attach(&["--no-adopt", "--half-open-per-source", "0"])?;
     fill(lab, 7_600)?;
     let before = number(&lab.json(&["session", "count", "--proto", "udp"])?, "/count")?;
     ensure!(before >= 7_500, "only {before} sessions were made");

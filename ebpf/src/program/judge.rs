@@ -165,7 +165,7 @@ pub(crate) fn refusal(env: &Env, packet: &Packet) -> Option<Reason> {
         return Some(Reason::IcmpUnsolicited);
     }
     if packet.protocol == protocol::TCP && !tcp::opens(packet.tcp_flags) {
-        events::count(|stats| stats.midstream_misses += 1);
+        events::count(|stats| stats.midstream_misses += env.packets());
         if !env.picks_up() || !tcp::is_picked_up(packet.tcp_flags) {
             return Some(Reason::TcpMidstream);
         }

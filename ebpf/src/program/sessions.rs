@@ -207,7 +207,7 @@ pub extern "C" fn step_data(env: *const Env, packet: *const Packet, session: *mu
     // SAFETY: as in `tables::is_expired`.
     let before = unsafe { &*session };
     let step = progress::step_data(before, packet, from_client, env.trust(), time::created(env.now_ns));
-    write_step(session, packet, from_client, step)
+    write_step(session, packet, from_client, step, false)
 }
 
 /// [`step_data`] for a TCP SYN or reset.
@@ -220,18 +220,21 @@ pub extern "C" fn step_control(env: *const Env, packet: *const Packet, session: 
     let from_client = from_client != 0;
     // SAFETY: as in `tables::is_expired`.
     let step = progress::step_control(unsafe { &*session }, packet, from_client, env.trust());
-    write_step(session, packet, from_client, step)
+    write_step(session, packet, from_client, step, true)
 }
 
 #[inline(always)]
-fn write_step(session: *mut Session, packet: &Packet, from_client: bool, step: progress::Step) -> u32 {
+fn write_step(session: *mut Session, packet: &Packet, from_client: bool, step: progress::Step, control: bool) -> u32 {
     if packet.protocol == protocol::TCP {
         if step.found & LIBERAL != 0 {
             // SAFETY: as in `tables::is_expired`.
             unsafe { store(&raw mut (*session).flags, (*session).flags | FLAG_LIBERAL) };
         }
         write_side(session, from_client, step.sender);
-        write_side(session, !from_client, step.receiver);
+        // The other side may be sending at this moment; only an opening changes what is known of it.
+        if control {
+            write_side(session, !from_client, step.receiver);
+        }
     }
     step.pack()
 }

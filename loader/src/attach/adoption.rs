@@ -2,14 +2,15 @@
 
 use mseg_ebpf::abi::interface::Interface;
 
-use super::{AttachedInterface, Mode, undo::Undo};
+use super::{AttachedInterface, undo::Undo};
 use crate::{
     adopt::Adoption,
     error::Result,
     instance::{Access, Instance},
 };
 
-/// The adoption that was asked for, or that enforcing entails. Should attach fail, what was adopted goes.
+/// Adoption, unless it was refused: also while observing, so that enforcing later cuts nothing that idles until then.
+/// Should attach fail, what was adopted goes.
 pub(super) fn prepare<'a>(
     instance: &'a Instance,
     netns: u64,
@@ -17,8 +18,7 @@ pub(super) fn prepare<'a>(
     created: bool,
     undo: &mut Undo,
 ) -> Result<Option<Adoption<'a>>> {
-    let enforces = Mode::from_value(instance.config()?.mode) == Mode::Enforce;
-    if !adopt.unwrap_or(enforces) {
+    if !adopt.unwrap_or(true) {
         return Ok(None);
     }
     let adoption = Adoption::new(instance, netns, adopt == Some(true))?;

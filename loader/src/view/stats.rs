@@ -84,6 +84,8 @@ pub struct PressureView {
     pub half_open_evicted: u64,
     /// Packets whose session found no room: the reason `table-full`.
     pub inserts_refused: u64,
+    /// About how many half-open sessions one source may have; 0 for any number.
+    pub half_open_per_source: u32,
     /// Packets whose source had too many half-open sessions: the reason `source-limit`.
     pub source_limited: u64,
     /// TCP packets that open nothing and belong to no session, denied or not.
@@ -120,6 +122,7 @@ impl PressureView {
                 map::HALF_OPEN,
             ),
             inserts_refused: count(Reason::TableFull),
+            half_open_per_source: config.half_open_per_source,
             source_limited: count(Reason::SourceLimit),
             midstream_misses: events.midstream_misses,
             adopted: config.adopted_sessions + config.adopted_datagrams,
