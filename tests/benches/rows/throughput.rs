@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use mseg_ebpf::abi::session::MAX_DATAGRAMS;
 use mseg_tests::{
     bed::{Bed, ECHO_PORT},
     blast::{self, Blaster},
@@ -47,7 +48,9 @@ pub(crate) fn rows(plan: &Plan, report: &mut Report) -> Result<()> {
         nftables::apply(&nft)?;
         ways.push(("nftables", &nft));
     }
-    for (flows, goal) in [(1, Goal::at_least(90.0, 95.0)), (50_000, Goal::at_least(70.0, 80.0))] {
+    let one = Goal::at_least(90.0, 95.0);
+    let many = Goal::at_least(70.0, 80.0);
+    for (flows, goal) in [(1, one), (8_000, many), (50_000, many)] {
         let mut paths = ways.iter().map(|(_, lab)| Path::new(lab, flows)).collect::<Result<Vec<_>>>()?;
         for path in &mut paths {
             path.open_flows(flows)?;
@@ -60,7 +63,9 @@ pub(crate) fn rows(plan: &Plan, report: &mut Report) -> Result<()> {
             }
         }
         let judged = bed.reason("session")? - before;
-        ensure!(judged > plan.blast as u64, "the datagrams belonged to no session: {:#}", mseg.stats()?);
+        // More flows than DATAGRAMS keeps: most packets are judged as the first of theirs.
+        let kept = usize::from(flows) <= MAX_DATAGRAMS;
+        ensure!(!kept || judged > plan.blast as u64, "the datagrams belonged to no session: {:#}", mseg.stats()?);
         if ways.len() > 3 {
             let tracked = nftables::tracked(&nft)?;
             ensure!(tracked >= u64::from(flows), "conntrack knows {tracked} of {flows} flows");
