@@ -20,6 +20,7 @@ on_both_hooks! {
     udp_exchange_is_one_session,
     ping_is_one_session,
     answered_questions_do_not_weigh_on_their_source,
+    failsafe_lets_in_a_source_that_is_over_its_limit,
     reset_closes_the_session_at_once,
     connection_that_the_protected_host_opens_goes_out,
     sessions_equal_what_the_interface_counted,
@@ -52,6 +53,21 @@ fn answered_questions_do_not_weigh_on_their_source(lab: &Lab) -> Result<()> {
         ensure!(limited > 300, "{limited} packets were over the limit of their source");
         expect(&lab.stats()?, "/pressure/source_limited", limited)
     })
+}
+
+fn failsafe_lets_in_a_source_that_is_over_its_limit(lab: &Lab) -> Result<()> {
+    let policy = lab.policy("default in deny\nrule web allow in tcp to any port 81,82\n")?;
+    lab.attach(&["--mode", "enforce", "--half-open-per-source", "16", "--policy", policy])?;
+    // In the client's name, past its stack, and nobody answers.
+    lab.server.run(|| interface::remove_address(PROTECTED, SERVER_V4, 24))?;
+    lab.syns((1000..1600).collect())?;
+    eventually(|| {
+        ensure!(lab.stats()?["reasons"]["source-limit"].as_u64() > Some(300), "the source is not limited");
+        Ok(())
+    })?;
+    lab.server.run(|| interface::add_address(PROTECTED, SERVER_V4, 24))?;
+    let ssh = tcp::listen(&lab.server, SocketAddr::new(SERVER_V4, 22))?;
+    tcp::connect(&lab.client, &ssh)?.exchange(100, 100)
 }
 
 fn udp_exchange_is_one_session(lab: &Lab) -> Result<()> {
