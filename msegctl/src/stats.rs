@@ -3,7 +3,7 @@
 use mseg::{
     error::Result,
     instance::{Access, Instance},
-    view::{Context, MapView, StatsView},
+    view::{MapView, StatsView},
 };
 
 use crate::{
@@ -76,13 +76,12 @@ pub(crate) fn run(run: &mut Run<'_>, command: &StatsCommand) -> Result<Outcome, 
     let StatsCommand::Show = command;
     let instance = run.open(Access::Read)?;
     let context = run.context(&instance)?;
-    run.output.report(&read(&instance, &context)?)?;
+    run.output.report(&read(&instance, session::counts(&instance, &context)?)?)?;
     Ok(Outcome::Done)
 }
 
-/// Reads every counter.
-pub(crate) fn read(instance: &Instance, context: &Context) -> Result<StatsView> {
-    let [sessions, datagrams, half_open] = session::counts(instance, context)?;
+/// Reads every counter, but for the sessions, which [`session::counts`] has walked through.
+pub(crate) fn read(instance: &Instance, [sessions, datagrams, half_open]: [u64; 3]) -> Result<StatsView> {
     let maps = instance.maps()?.into_iter().map(|map| MapView {
         name: map.name.to_string(),
         entries: map.entries,

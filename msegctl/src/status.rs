@@ -103,8 +103,8 @@ pub(crate) fn read(instance: &Instance, context: &Context) -> Result<StatusView>
     let options = instance.options();
     let loaded = attach::status(options)?;
     let config = loaded.config;
-    let stats = stats::read(instance, context)?;
-    let [sessions, datagrams, half_open] = session::counts(instance, context)?;
+    let counts @ [sessions, datagrams, half_open] = session::counts(instance, context)?;
+    let stats = stats::read(instance, counts)?;
     let fill = |name: &str, active| {
         let map = stats.maps.iter().find(|map| map.name == name);
         FillView {
