@@ -38,6 +38,14 @@ pub struct Config {
     /// Whether a packet may pass several attached interfaces of one zone, so that packets are marked when they are
     /// counted: 0 or 1.
     pub marks: u32,
+    /// When a change is undone that nobody confirmed: nanoseconds of `CLOCK_MONOTONIC`, 0 if none waits. From then on
+    /// [`Self::fallback_generation`] and [`Self::fallback_mode`] hold, whatever the fields above say, and no process is
+    /// needed for that. It is stored after the fallbacks and before the change.
+    pub deadline_ns: u64,
+    /// The generation that holds after [`Self::deadline_ns`].
+    pub fallback_generation: u32,
+    /// The mode that holds after [`Self::deadline_ns`].
+    pub fallback_mode: u32,
     /// When an interface was attached last: ticks. A connection that was not seen since may have gone on unseen, so its
     /// windows are learnt anew.
     pub attached_tick: u32,
@@ -53,6 +61,22 @@ pub struct Config {
     pub deleted_datagrams: u64,
     /// Entries of HALF_OPEN that user space has deleted.
     pub deleted_half_open: u64,
+}
+
+impl Config {
+    /// Whether a change waited for a confirmation that did not come in time.
+    #[inline(always)]
+    pub const fn is_overdue(deadline_ns: u64, now_ns: u64) -> bool {
+        deadline_ns != 0 && now_ns >= deadline_ns
+    }
+
+    /// What holds at `now_ns` of `CLOCK_MONOTONIC`: the same, but with a change undone that nobody confirmed.
+    pub const fn in_force(mut self, now_ns: u64) -> Self {
+        if Self::is_overdue(self.deadline_ns, now_ns) {
+            (self.generation, self.mode, self.deadline_ns) = (self.fallback_generation, self.fallback_mode, 0);
+        }
+        self
+    }
 }
 
 /// Default of [`Config::half_open_per_source`]: an eighth of HALF_OPEN.

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use mseg_ebpf::{
     abi::{
-        config::{MIDSTREAM_GRACE, MIDSTREAM_PICKUP, MODE_OBSERVE},
+        config::{Config, MIDSTREAM_GRACE, MIDSTREAM_PICKUP, MODE_OBSERVE},
         policy::DIRECTION_OUT,
         session::SessionKey,
         stats::{VERDICT_ALLOWED, VERDICT_DENIED, VERDICT_OBSERVED},
@@ -55,17 +55,27 @@ impl Env {
     pub(crate) fn new(skb: *mut __sk_buff, direction: u8, workload: bool) -> Option<Self> {
         let config = maps::CONFIG.get_ptr(0)?;
         // SAFETY: a pointer the kernel returned for this map; user space stores each field atomically.
-        let (generation, mode, midstream, grace_until_ns, marks) = unsafe {
+        let (mut generation, mut mode, midstream, grace_until_ns, marks, deadline_ns) = unsafe {
             (
                 memory::load(&raw const (*config).generation),
                 memory::load(&raw const (*config).mode),
                 memory::load(&raw const (*config).midstream),
                 memory::load(&raw const (*config).grace_until_ns),
                 memory::load(&raw const (*config).marks),
+                memory::load(&raw const (*config).deadline_ns),
             )
         };
         // SAFETY: the helper has no preconditions.
         let now_ns = unsafe { bpf_ktime_get_coarse_ns() };
+        if Config::is_overdue(deadline_ns, now_ns) {
+            // SAFETY: as above.
+            (generation, mode) = unsafe {
+                (
+                    memory::load(&raw const (*config).fallback_generation),
+                    memory::load(&raw const (*config).fallback_mode),
+                )
+            };
+        }
         let mut flags = if direction == DIRECTION_OUT { OUT } else { 0 };
         if mode != MODE_OBSERVE {
             flags |= ENFORCE;

@@ -124,7 +124,9 @@ fn entries(policy: &Policy, ids: &[(u32, String)]) -> Result<Vec<RuleEntry>> {
     let builtins = builtins(policy);
     let mut resolver = Resolver::new(Sets::new(&policy.defines));
 
-    let mut order: Vec<(&Rule, u32)> = policy.rules.iter().zip(ids).map(|(rule, (id, _))| (rule, *id)).collect();
+    let tried = |(rule, _): &(&Rule, &(u32, String))| !rule.audit;
+    let mut order: Vec<(&Rule, u32)> =
+        policy.rules.iter().zip(ids).filter(tried).map(|(rule, (id, _))| (rule, *id)).collect();
     // A stable sort: of equals, the first in the text stays first.
     order.sort_by_key(|(rule, _)| (rule.priority, action(rule.action)));
     const _: () = assert!(ACTION_DENY < ACTION_ALLOW, "deny goes first");

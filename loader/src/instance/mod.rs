@@ -29,6 +29,7 @@ pub use self::{
     usage::MapUsage,
 };
 use crate::{
+    clock::monotonic_ns,
     error::{Code, Error, Result},
     kernel::{bpf, map::Map, mmap::ConfigMapping, ring::Ring},
 };
@@ -115,8 +116,13 @@ impl Instance {
         Lock::take(&self.paths.instance)
     }
 
-    /// The switches as they are now.
+    /// The switches that hold now: a change that nobody confirmed in time is undone.
     pub fn config(&self) -> Result<Config> {
+        Ok(self.stored_config()?.in_force(monotonic_ns()?))
+    }
+
+    /// The switches as they are stored.
+    pub(crate) fn stored_config(&self) -> Result<Config> {
         self.map(map::CONFIG)?.get(&0u32)?.ok_or_else(|| Error::new(Code::Abi, "map CONFIG is empty"))
     }
 

@@ -98,13 +98,9 @@ pub(crate) fn rule() -> impl Strategy<Value = Rule> {
     let name = prop_oneof!["[a-d]", "[A-Za-z][A-Za-z0-9_.-]{0,62}"]
         .prop_filter("reserved", |name| super::words::name_error("rule", name).is_none());
     let priority = prop_oneof![Just(1000), select(vec![0, 999, 1001, 65_535]), any::<u16>()];
-    (name, action(), selector(), priority, any::<bool>()).prop_map(|(name, action, selector, priority, log)| Rule {
-        name,
-        action,
-        selector,
-        priority,
-        log,
-    })
+    (name, action(), selector(), priority, any::<bool>(), proptest::bool::weighted(0.1)).prop_map(
+        |(name, action, selector, priority, log, audit)| Rule { name, action, selector, priority, log, audit },
+    )
 }
 
 /// A valid policy.

@@ -109,36 +109,47 @@ impl<'a> Cause<'a> {
 }
 
 /// The verdict on a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision<'a> {
     /// What becomes of it.
     pub action: Action,
     /// Why.
     pub cause: Cause<'a>,
+    /// The rules with `audit` that match and come before what decides, in their order.
+    pub audited: Vec<&'a Rule>,
+    /// The rules that match and come after what decides, in their order.
+    pub next: Vec<&'a Rule>,
 }
 
 /// Judges a packet that opens a session. The built-in rules arp, nd, mld, icmp-errors and link-control are not looked
 /// at: they need more of a packet than this.
 pub fn evaluate<'a>(policy: &'a Policy, packet: &Packet) -> Decision<'a> {
     let sets = Sets::new(&policy.defines);
-    if policy.builtins.failsafe && policy.failsafe.iter().any(|selector| selects(selector, packet, &sets)) {
-        return Decision { action: Action::Allow, cause: Cause::Failsafe };
+    let mut matching: Vec<&Rule> = policy.rules.iter().filter(|rule| selects(&rule.selector, packet, &sets)).collect();
+    // A stable sort: of equals, the first in the text stays first.
+    matching.sort_by_key(|rule| (rule.priority, rule.action == Action::Allow));
+    let built_in = if policy.builtins.failsafe && policy.failsafe.iter().any(|line| selects(line, packet, &sets)) {
+        Some(Cause::Failsafe)
+    } else if policy.builtins.dhcp && is_dhcp(packet) {
+        Some(Cause::Dhcp)
+    } else {
+        None
+    };
+    if let Some(cause) = built_in {
+        return Decision { action: Action::Allow, cause, audited: Vec::new(), next: matching };
     }
-    if policy.builtins.dhcp && is_dhcp(packet) {
-        return Decision { action: Action::Allow, cause: Cause::Dhcp };
+    let audited = matching.iter().take_while(|rule| rule.audit).count();
+    let mut next = matching.split_off(audited);
+    let audited = matching;
+    if next.is_empty() {
+        let action = match packet.direction {
+            PacketDirection::In => policy.defaults.inbound,
+            PacketDirection::Out => policy.defaults.outbound,
+        };
+        return Decision { action, cause: Cause::Default(packet.direction), audited, next };
     }
-    let matching = policy.rules.iter().filter(|rule| selects(&rule.selector, packet, &sets));
-    // Of equals, `min_by_key` takes the first.
-    match matching.min_by_key(|rule| (rule.priority, rule.action == Action::Allow)) {
-        Some(rule) => Decision { action: rule.action, cause: Cause::Rule(rule) },
-        None => {
-            let action = match packet.direction {
-                PacketDirection::In => policy.defaults.inbound,
-                PacketDirection::Out => policy.defaults.outbound,
-            };
-            Decision { action, cause: Cause::Default(packet.direction) }
-        }
-    }
+    let rule = next.remove(0);
+    Decision { action: rule.action, cause: Cause::Rule(rule), audited, next }
 }
 
 /// A DHCP client's packet, or one for it (RFC 2131 section 4.1, RFC 8415 section 7.2).

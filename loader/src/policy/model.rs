@@ -183,6 +183,8 @@ pub struct Rule {
     pub priority: u16,
     /// Whether every new session is marked in its event.
     pub log: bool,
+    /// Whether it is only tried: what it would decide is counted and reported, and the rules after it decide.
+    pub audit: bool,
 }
 
 /// A named set of addresses.

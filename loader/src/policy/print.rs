@@ -100,6 +100,9 @@ impl Display for Rule {
         if self.log {
             f.write_str(" log")?;
         }
+        if self.audit {
+            f.write_str(" audit")?;
+        }
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use super::{
 
 const ACTIONS: &[(&str, Action)] = &[("allow", Action::Allow), ("deny", Action::Deny)];
 const DIRECTIONS: &[(&str, Direction)] = &[("in", Direction::In), ("out", Direction::Out), ("both", Direction::Both)];
-const CLAUSES: [&str; 8] = ["from", "to", "port", "type", "code", "iface", "priority", "log"];
+const CLAUSES: [&str; 9] = ["from", "to", "port", "type", "code", "iface", "priority", "log", "audit"];
 
 /// Where the parts of a selector stand.
 #[derive(Debug)]
@@ -126,7 +126,10 @@ impl Reader {
         let action = line.choice("an action", ACTIONS)?;
         let (selector, site, extra) = selector(line, true)?;
         let priority = extra.priority.unwrap_or(DEFAULT_PRIORITY);
-        Ok(Statement::Rule { rule: Rule { name, action, selector, priority, log: extra.log }, site })
+        Ok(Statement::Rule {
+            rule: Rule { name, action, selector, priority, log: extra.log, audit: extra.audit },
+            site,
+        })
     }
 }
 
@@ -143,6 +146,7 @@ fn unknown_statement(line: &mut Line<'_, '_>) -> Abort {
 struct Extra {
     priority: Option<u16>,
     log: bool,
+    audit: bool,
 }
 
 /// From the direction to the end of the line. Clauses stand in any order, each once.
@@ -169,6 +173,7 @@ fn selector(line: &mut Line<'_, '_>, of_rule: bool) -> Step<(Selector, SelectorS
             "iface" => selector.interface.is_some(),
             "priority" => extra.priority.is_some(),
             "log" => extra.log,
+            "audit" => extra.audit,
             _ => false,
         };
         if again {
@@ -182,7 +187,7 @@ fn selector(line: &mut Line<'_, '_>, of_rule: bool) -> Step<(Selector, SelectorS
                 line.advance();
                 selector.interface = Some(line.interface()?);
             }
-            "priority" | "log" if !of_rule => {
+            "priority" | "log" | "audit" if !of_rule => {
                 let message = format!("a failsafe rule has no `{word}`");
                 line.wrong(span, message, "only a `rule` has it");
                 return Err(Abort);
@@ -194,6 +199,10 @@ fn selector(line: &mut Line<'_, '_>, of_rule: bool) -> Step<(Selector, SelectorS
             "log" => {
                 line.advance();
                 extra.log = true;
+            }
+            "audit" => {
+                line.advance();
+                extra.audit = true;
             }
             _ => return Err(unknown_clause(line, of_rule)),
         }

@@ -23,11 +23,12 @@ pub(super) fn policy(_: &mut SchemaGenerator) -> Schema {
         ("icmp", json!({ "anyOf": [icmp, { "type": "null" }] })),
         ("iface", json!({ "type": ["string", "null"], "description": "Name; null for any" })),
     ];
+    let boolean = json!({ "type": "boolean" });
     let rule = object(
         [("name", json!({ "type": "string" })), ("action", action.clone())]
             .into_iter()
             .chain(selector.clone())
-            .chain([("priority", number(65_535)), ("log", json!({ "type": "boolean" }))]),
+            .chain([("priority", number(65_535)), ("log", boolean.clone()), ("audit", boolean)]),
     );
     let builtins = mseg::policy::Builtins::NAMES.map(|name| (name.replace('-', "_"), json!({ "type": "boolean" })));
     let seconds = number(mseg_ebpf::abi::time::MAX_TIMEOUT_S);

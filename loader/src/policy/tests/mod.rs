@@ -217,7 +217,7 @@ fn sets_may_be_defined_in_any_order_but_not_in_a_circle() {
         interface: "eth0".to_owned(),
     };
     let policy = policy(text);
-    let Decision { action: Action::Deny, cause: Cause::Rule(rule) } = evaluate(&policy, &packet) else { panic!() };
+    let Decision { action: Action::Deny, cause: Cause::Rule(rule), .. } = evaluate(&policy, &packet) else { panic!() };
     assert_eq!(rule.name, "r");
     let (line, column, message, _) =
         error("define a = b\ndefine b = 10.0.0.1, c\ndefine c = a\nrule r deny in tcp to a");
@@ -280,7 +280,7 @@ fn the_json_form_says_all_of_a_rule() {
             "name": "a", "action": "allow", "direction": "in", "protocol": "tcp",
             "from": { "addresses": ["10.0.0.1"], "ports": [] },
             "to": { "addresses": ["any"], "ports": [{ "first": 80, "last": 81 }] },
-            "icmp": null, "iface": null, "priority": 1000, "log": true,
+            "icmp": null, "iface": null, "priority": 1000, "log": true, "audit": false,
         })
     );
     assert_eq!(json["timeouts"]["tcp_established_s"], 86_400);

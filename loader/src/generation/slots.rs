@@ -1,0 +1,95 @@
+//! Which generations are kept, in which slots, under which pins.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+};
+
+use mseg_ebpf::abi::policy::POLICY_SLOTS;
+
+use crate::{
+    error::{Error, Result},
+    instance::{Instance, kept::OUTER},
+};
+
+/// The number of the next generation. It is never that of one that sessions may have been judged in, and its slot is
+/// never the active one's.
+pub(super) fn next_generation(active: u32, kept: &[u32]) -> u32 {
+    let latest = kept.iter().copied().fold(active, u32::max);
+    let mut next = latest;
+    loop {
+        next = next.wrapping_add(1);
+        if next != 0 && (active == 0 || next % POLICY_SLOTS != active % POLICY_SLOTS) {
+            return next;
+        }
+    }
+}
+
+/// The pinned generations that are in their slots. The pins of all others, left by an apply that was killed, are
+/// removed.
+pub(super) fn kept(instance: &Instance, active: u32) -> Result<Vec<u32>> {
+    let mut kept = Vec::new();
+    for generation in instance.generations()? {
+        if generation == active || in_slot(instance, generation)? {
+            kept.push(generation);
+        } else {
+            remove_pins(instance, generation)?;
+        }
+    }
+    Ok(kept)
+}
+
+fn in_slot(instance: &Instance, generation: u32) -> Result<bool> {
+    for outer in OUTER {
+        // For user space, what is in a slot is the inner map's id.
+        let slot: Option<u32> = instance.map(outer)?.get(&(generation % POLICY_SLOTS))?;
+        let pinned = instance.inner(outer, generation)?;
+        if slot.is_none() || slot != pinned.map(|map| map.info().id) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+pub(super) fn remove_pins(instance: &Instance, generation: u32) -> Result<()> {
+    let directory = instance.paths().generation(generation);
+    for outer in OUTER {
+        let path = directory.join(outer);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::file("remove", &path, &e));
+            }
+            _ => {}
+        }
+    }
+    match fs::remove_dir(&directory) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", &directory, &e)),
+        _ => Ok(()),
+    }
+}
+
+/// The names of RULE_NAMES that a generation in `generations` uses.
+pub(super) fn names_in_use(instance: &Instance, generations: &[u32]) -> Result<BTreeMap<u32, String>> {
+    let mut used = BTreeSet::new();
+    for generation in generations {
+        used.extend(instance.rule_entries(*generation)?.iter().map(|entry| entry.rule));
+    }
+    let mut names = instance.policy_rule_names()?;
+    names.retain(|id, _| used.contains(id));
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generation_never_takes_the_active_slot_or_an_old_number() {
+        assert_eq!(next_generation(0, &[]), 1);
+        assert_eq!(next_generation(1, &[1]), 2);
+        assert_eq!(next_generation(7, &[4, 5, 6, 7]), 8);
+        // Back at 1 while 2 to 4 are kept: 5 would overwrite the slot of 1.
+        assert_eq!(next_generation(1, &[1, 2, 3, 4]), 6);
+        assert_eq!(next_generation(u32::MAX, &[u32::MAX]), 1);
+    }
+}
