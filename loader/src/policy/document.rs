@@ -1,31 +1,23 @@
-//! A whole policy: the statements of its files, and what they must agree on with each other.
+//! A whole policy: the statements of its files, each about something of its own.
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     ops::Range,
 };
 
-use ipnet::IpNet;
-
 use super::{
-    address::{Address, Addresses, Sets},
+    address::Address,
+    check::Check,
     json,
     lexer::Kind,
     line::Line,
-    model::{Define, Policy, Protocol, Selector},
+    model::{Define, Policy, Selector},
     problem::{Problem, Problems},
     source::{Included, Naming, Sources},
     statement::{self, SelectorSite, Statement},
     value::{ListSite, Member},
     words,
 };
-
-const IPV4: u8 = 1;
-const IPV6: u8 = 2;
-
-/// Unknown sets for which a similar name is looked for, and names that are compared: each comparison takes a while.
-const SUGGESTIONS: usize = 20;
-const COMPARED: usize = 1000;
 
 /// Reads the policy of the first of the files and what it includes. The model is of use only if no problem was reported.
 pub(super) fn read(sources: &mut Sources, problems: &mut Problems) -> Policy {
@@ -207,17 +199,13 @@ impl<'s> Document<'s> {
     }
 
     fn finish(mut self, problems: &mut Problems) -> Policy {
-        let sets = Sets::new(&self.policy.defines);
-        let families = vec![0; self.policy.defines.len()];
-        let mut check = Check { broken: &self.broken, incomplete: self.incomplete, families, unknown: 0, problems };
-        check.defines(&self.policy, &sets, &self.defines);
+        let mut check = Check::new(&self.policy, &self.broken, self.incomplete, problems);
+        check.defines(&self.defines);
         for (rule, (file, site)) in self.policy.rules.iter().zip(&self.rules) {
-            check.problems.enter(*file);
-            check.selector(&rule.selector, site, &sets);
+            check.selector(*file, &rule.selector, site);
         }
         for (file, selector, site) in &self.failsafe {
-            check.problems.enter(*file);
-            check.selector(selector, site, &sets);
+            check.selector(*file, selector, site);
         }
         if !self.failsafe.is_empty() {
             self.policy.failsafe = self.failsafe.into_iter().map(|(_, selector, _)| selector).collect();
@@ -242,106 +230,5 @@ fn networks(text: &str, addresses: &mut Vec<Address>, problems: &mut Problems) {
         if problems.is_full() {
             break;
         }
-    }
-}
-
-/// The checks that need every set.
-struct Check<'a> {
-    broken: &'a HashSet<String>,
-    incomplete: bool,
-    /// Families of each set's members.
-    families: Vec<u8>,
-    unknown: usize,
-    problems: &'a mut Problems,
-}
-
-impl Check<'_> {
-    fn defines(&mut self, policy: &Policy, sets: &Sets<'_>, sites: &[(usize, ListSite)]) {
-        let (order, cycles) = sets.order();
-        for index in order {
-            let (file, site) = &sites[index];
-            self.problems.enter(*file);
-            self.families[index] = self.list(&policy.defines[index].members, site, sets);
-        }
-        for cycle in cycles {
-            let define = &policy.defines[cycle.define];
-            let (file, site) = &sites[cycle.define];
-            let span = site.set(cycle.member);
-            let member = define.members[cycle.member].to_string();
-            let problem = if member == define.name {
-                Problem::found(span, "a set contains itself:", &member, "is the set that is defined here")
-            } else {
-                Problem::found(span, "sets contain each other:", &member, format!("contains `{}` in turn", define.name))
-            };
-            self.problems.enter(*file);
-            self.problems.push(problem);
-            // What it holds is unknown; nothing more is to be said about it.
-            self.families[cycle.define] = IPV4 | IPV6;
-        }
-    }
-
-    /// The families in a list, with every unknown set reported.
-    fn list(&mut self, list: &[Address], site: &ListSite, sets: &Sets<'_>) -> u8 {
-        let mut families = 0;
-        for (element, address) in list.iter().enumerate() {
-            families |= match address {
-                Address::Network(IpNet::V4(_)) => IPV4,
-                Address::Network(IpNet::V6(_)) => IPV6,
-                Address::Set(name) => match sets.index(name) {
-                    // In a cycle, the set is not reached yet.
-                    Some(index) if self.families[index] == 0 => IPV4 | IPV6,
-                    Some(index) => self.families[index],
-                    None => {
-                        if !self.incomplete && !self.broken.contains(name) {
-                            self.unknown_set(name, site.set(element), sets);
-                        }
-                        IPV4 | IPV6
-                    }
-                },
-            };
-        }
-        families
-    }
-
-    fn unknown_set(&mut self, name: &str, span: Range<usize>, sets: &Sets<'_>) {
-        self.unknown += 1;
-        let mut problem = Problem::found(span, "unknown set", name, "no `define` makes it");
-        if self.unknown <= SUGGESTIONS {
-            problem.help =
-                words::similar(name, sets.names().take(COMPARED)).map(|meant| format!("did you mean `{meant}`?"));
-        }
-        self.problems.push(problem);
-    }
-
-    /// Unknown sets, and whether any packet can match.
-    fn selector(&mut self, selector: &Selector, site: &SelectorSite, sets: &Sets<'_>) {
-        let mut side = |addresses: &Addresses, within: &ListSite| match addresses {
-            Addresses::Any => IPV4 | IPV6,
-            Addresses::List(list) => self.list(list, within, sets),
-        };
-        let from = side(&selector.from.addresses, &site.from);
-        let to = side(&selector.to.addresses, &site.to);
-        let (protocol, needs) = match selector.protocol {
-            Protocol::Icmp => (IPV4, "`icmp` is of IPv4; write `icmpv6` for IPv6"),
-            Protocol::Icmpv6 => (IPV6, "`icmpv6` is of IPv6; write `icmp` for IPv4"),
-            _ => (IPV4 | IPV6, ""),
-        };
-        let (span, label) = if from & to == 0 {
-            (site.to.whole.clone(), format!("is {}, the source is {}", family(to), family(from)))
-        } else if from & to & protocol == 0 {
-            (site.protocol.clone(), format!("is not of {}, which the addresses are", family(from & to)))
-        } else {
-            return;
-        };
-        let help = (from & to != 0).then(|| needs.to_owned());
-        self.problems.push(Problem { span, message: "no packet can match".to_owned(), label, help });
-    }
-}
-
-fn family(families: u8) -> &'static str {
-    match families {
-        IPV4 => "IPv4",
-        IPV6 => "IPv6",
-        _ => "both",
     }
 }

@@ -11,6 +11,7 @@
 mod address;
 #[cfg(test)]
 pub(crate) mod arbitrary;
+mod check;
 mod diagnostic;
 mod document;
 mod edit;

@@ -1,14 +1,16 @@
 //! The JSON form of a policy: what the model serialises to, read back. Each value becomes the part of a statement that
 //! it stands for, so that text and JSON are checked by the same code, and errors have their places in either.
 
+mod reader;
 mod selector;
 mod value;
 
 use mseg_ebpf::abi::{policy::timeout, time::MAX_TIMEOUT_S};
 
 use self::{
+    reader::Reader,
     selector::{SELECTOR, selector},
-    value::{Fields, Reader, Value},
+    value::{Fields, Value},
 };
 use super::{
     document::{At, Document},

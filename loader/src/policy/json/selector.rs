@@ -7,7 +7,8 @@ use super::{
         statement::{DIRECTIONS, SelectorSite},
         value::ListSite,
     },
-    value::{Fields, Reader, Value},
+    reader::Reader,
+    value::{Fields, Value},
 };
 
 /// Keys of a selector.
