@@ -115,6 +115,8 @@ impl<'s> Document<'s> {
         };
         if let Some(kind) = kind
             && !self.is_first(kind, &at, problems)
+            // What a rule matches is checked all the same.
+            && kind != "rule"
         {
             return;
         }

@@ -214,6 +214,9 @@ fn what_may_be_said_once_is_refused_twice() {
         assert!(message.starts_with("a second ") && rest.contains("in line 1"), "{message}; {rest}");
     }
     policy("define a = 10.0.0.1\nrule a deny in tcp\ndefault in deny\ndefault out deny");
+    let errors = parse("test", "rule a deny in tcp\nrule a deny in tcp from nowhere").unwrap_err().plain();
+    let places: Vec<usize> = errors.iter().map(|error| error.column).collect();
+    assert_eq!(places, [6, 25], "{errors:?}");
 }
 
 #[test]
