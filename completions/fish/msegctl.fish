@@ -42,7 +42,7 @@ complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "doctor" -d 'Check e
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "session" -d 'List, count and delete sessions'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "denied" -d 'List what was denied lately'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "rule" -d 'List, add and delete rules'
-complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "policy" -d 'Apply, check and show the policy'
+complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "policy" -d 'Apply, check, format and show the policy'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "mode" -d 'Show or set whether denied packets are dropped'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "stats" -d 'Show the counters'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
@@ -336,21 +336,22 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_su
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -l instance -d 'The instance to work on' -r
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -s j -l json -d 'Write JSON: one object'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -s p -l pretty -d 'Write indented JSON'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -l plain -d 'Write TSV: fields separated by tabs'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -l no-header -d 'Leave out the header of text and TSV'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -s q -l quiet -d 'Do not say what a change did'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -s v -l verbose -d 'Show more columns and details'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -f -a "apply" -d 'Make a policy the active one, at once and as a whole'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -f -a "check" -d 'Check a policy file without loading anything'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -f -a "show" -d 'Print the active policy'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -f -a "apply" -d 'Make a policy the active one, at once and as a whole'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -f -a "check" -d 'Check a policy file without loading anything'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -f -a "fmt" -d 'Write a policy file in canonical form, with its comments'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -f -a "show" -d 'Print the active policy'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -375,6 +376,20 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l check -d 'Write nothing; the exit status is 1 if something would change'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s w -l write -d 'Rewrite the file in place'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

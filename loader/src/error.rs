@@ -2,6 +2,8 @@
 
 use std::{fmt, io, path::Path};
 
+use crate::policy::Diagnostic;
+
 /// What kind of failure it is; the number is the exit code of every program of the project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -46,6 +48,8 @@ pub struct Error {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The places, if it is about a policy's text. The message tells of them, too.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 /// The library's result.
@@ -54,7 +58,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error without a hint.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self { code, message: message.into(), hint: None, diagnostics: Vec::new() }
     }
 
     /// [`Code::Failed`] without a hint.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use mseg::error::Error;
+use mseg::{error::Error, policy::Diagnostic};
 
 use crate::output::{escaped, write_json};
 
@@ -59,10 +59,17 @@ struct ErrorBody<'a> {
     message: &'a str,
     /// What to do about it; null if that is not known.
     hint: Option<&'a str>,
+    /// The places, if it is about the text of a policy, else none; the message tells of them, too.
+    diagnostics: &'a [Diagnostic],
 }
 
 fn report_json(err: &mut dyn Write, error: &Error) -> io::Result<()> {
-    let error = ErrorBody { code: error.code.name(), message: &error.message, hint: error.hint.as_deref() };
+    let error = ErrorBody {
+        code: error.code.name(),
+        message: &error.message,
+        hint: error.hint.as_deref(),
+        diagnostics: &error.diagnostics,
+    };
     Ok(write_json(err, false, &ErrorDocument { error })?)
 }
 

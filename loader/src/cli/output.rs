@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     error::{Error, Result},
     instance::{Options, interface_name},
+    policy::Diagnostic,
 };
 
 /// How to print.
@@ -102,6 +103,7 @@ struct ErrorBody<'a> {
     code: &'static str,
     message: &'a str,
     hint: Option<&'a str>,
+    diagnostics: &'a [Diagnostic],
 }
 
 impl<'a> InterfaceDocument<'a> {
@@ -268,7 +270,12 @@ pub(super) fn report(error: &Error, format: Format) {
         }
         Format::Json | Format::Pretty => {
             let document = ErrorDocument {
-                error: ErrorBody { code: error.code.name(), message: &error.message, hint: error.hint.as_deref() },
+                error: ErrorBody {
+                    code: error.code.name(),
+                    message: &error.message,
+                    hint: error.hint.as_deref(),
+                    diagnostics: &error.diagnostics,
+                },
             };
             // Strings always serialise.
             serde_json::to_string(&document).unwrap_or_default() + "\n"

@@ -9,6 +9,10 @@ pub(super) enum Kind {
     Open,
     Close,
     Equals,
+    /// Text in quotes, with them.
+    Quoted,
+    /// Quotes that are not closed in their line.
+    Unclosed,
     /// A character that has no place in a policy.
     Bad,
     /// The end of the line, or the comment that ends it.
@@ -56,6 +60,7 @@ impl<'a> Lexer<'a> {
             '{' => (Kind::Open, 1),
             '}' => (Kind::Close, 1),
             '=' => (Kind::Equals, 1),
+            '"' => quoted(&bytes[start..self.end]),
             _ => match bytes[start..self.end].iter().take_while(|byte| is_word(**byte)).count() {
                 0 => (Kind::Bad, first.len_utf8()),
                 length => (Kind::Word, length),
@@ -67,5 +72,18 @@ impl<'a> Lexer<'a> {
 }
 
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b",{}=#".contains(&byte)
+    byte.is_ascii_graphic() && !b",{}=#\"".contains(&byte)
+}
+
+/// The token that a quote begins. A backslash makes the next character one of the text.
+fn quoted(bytes: &[u8]) -> (Kind, usize) {
+    let mut length = 1;
+    while let Some(byte) = bytes.get(length) {
+        match byte {
+            b'"' => return (Kind::Quoted, length + 1),
+            b'\\' if length + 1 < bytes.len() => length += 2,
+            _ => length += 1,
+        }
+    }
+    (Kind::Unclosed, bytes.trim_ascii_end().len())
 }

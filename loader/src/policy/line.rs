@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::{
-    diagnostic::Problem,
     lexer::{Kind, Lexer, Token},
+    problem::{Problem, Problems},
     words,
 };
 
@@ -19,13 +19,13 @@ pub(super) type Step<T> = Result<T, Abort>;
 pub(super) struct Line<'a, 'p> {
     lexer: Lexer<'a>,
     ahead: Token,
-    problems: &'p mut Vec<Problem>,
+    problems: &'p mut Problems,
     /// Something was reported: the statement is of no use.
     pub(super) failed: bool,
 }
 
 impl<'a, 'p> Line<'a, 'p> {
-    pub(super) fn new(text: &'a str, line: Range<usize>, problems: &'p mut Vec<Problem>) -> Self {
+    pub(super) fn new(text: &'a str, line: Range<usize>, problems: &'p mut Problems) -> Self {
         let mut lexer = Lexer::new(text, line);
         let ahead = lexer.next();
         Self { lexer, ahead, problems, failed: false }
@@ -45,6 +45,12 @@ impl<'a, 'p> Line<'a, 'p> {
         (self.ahead.kind == Kind::Word).then(|| self.lexer.text(&self.ahead.span))
     }
 
+    /// The next token and where it stands, whatever it is.
+    pub(super) fn token(&mut self) -> (&'a str, Range<usize>) {
+        let span = self.advance().span;
+        (self.lexer.text(&span), span)
+    }
+
     pub(super) fn advance(&mut self) -> Token {
         let next = self.lexer.next();
         std::mem::replace(&mut self.ahead, next)
@@ -57,7 +63,7 @@ impl<'a, 'p> Line<'a, 'p> {
 
     /// Reports a wrong value at `span`.
     pub(super) fn wrong(&mut self, span: Range<usize>, message: impl Into<String>, label: impl Into<String>) {
-        self.report(Problem { span, message: message.into(), label: label.into(), help: None });
+        self.report(Problem::new(span, message, label));
     }
 
     /// Reports a wrong value at `span` and what to write instead.
@@ -68,7 +74,7 @@ impl<'a, 'p> Line<'a, 'p> {
         label: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.report(Problem { span, message: message.into(), label: label.into(), help: Some(help.into()) });
+        self.report(Problem::new(span, message, label).help(help));
     }
 
     /// Reports that the next token is not `what` ("a protocol"), of which `options` says more.
@@ -77,6 +83,7 @@ impl<'a, 'p> Line<'a, 'p> {
         let label = format!("expected {}", if options.is_empty() { what } else { options });
         let message = match self.kind() {
             Kind::End => format!("expected {what}, found the end of the line"),
+            Kind::Unclosed => "the quotes are not closed".to_owned(),
             Kind::Bad => format!("{} has no place in a policy", words::quote(self.lexer.text(&span))),
             _ => format!("expected {what}, found {}", words::quote(self.lexer.text(&span))),
         };
@@ -105,13 +112,18 @@ impl<'a, 'p> Line<'a, 'p> {
         Err(self.unexpected(what, &words::one_of(names()), help))
     }
 
-    /// For the first errors only: comparing words takes longer than all else.
+    /// What was probably meant by the next word.
     pub(super) fn did_you_mean<'c>(&self, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
+        self.meant(self.peek_word()?, candidates)
+    }
+
+    /// For the first errors only: comparing words takes longer than all else.
+    pub(super) fn meant<'c>(&self, word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
         const SUGGESTIONS: usize = 200;
         if self.problems.len() >= SUGGESTIONS {
             return None;
         }
-        let meant = words::similar(self.peek_word()?, candidates)?;
+        let meant = words::similar(word, candidates)?;
         Some(format!("did you mean `{meant}`?"))
     }
 
@@ -135,6 +147,10 @@ impl<'a, 'p> Line<'a, 'p> {
         }
         let mut items = vec![item(self)?];
         while self.kind() == Kind::Comma {
+            // One line may hold any number of errors.
+            if self.problems.is_full() {
+                return Err(Abort);
+            }
             self.advance();
             items.push(item(self)?);
         }

@@ -230,6 +230,11 @@ impl Builtins {
     /// Words of the language, in the order of canonical text.
     pub const NAMES: [&'static str; 7] = ["arp", "nd", "mld", "dhcp", "icmp-errors", "failsafe", "link-control"];
 
+    /// The keys in JSON, in the order of [`Builtins::NAMES`].
+    pub fn json_keys() -> [String; 7] {
+        Self::NAMES.map(|name| name.replace('-', "_"))
+    }
+
     /// Whether each is on, in the order of [`Builtins::NAMES`].
     pub const fn states(&self) -> [bool; 7] {
         [self.arp, self.nd, self.mld, self.dhcp, self.icmp_errors, self.failsafe, self.link_control]
@@ -280,11 +285,18 @@ impl Default for Timeouts {
     }
 }
 
+impl Timeouts {
+    /// The keys in JSON, in their order; the values are seconds.
+    pub fn json_keys() -> [String; timeout::COUNT] {
+        timeout::NAMES.map(|name| format!("{}_s", name.replace('-', "_")))
+    }
+}
+
 impl Serialize for Timeouts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(timeout::COUNT))?;
-        for (name, seconds) in timeout::NAMES.iter().zip(self.0) {
-            map.serialize_entry(&format!("{}_s", name.replace('-', "_")), &seconds)?;
+        for (key, seconds) in Self::json_keys().iter().zip(self.0) {
+            map.serialize_entry(key, &seconds)?;
         }
         map.end()
     }

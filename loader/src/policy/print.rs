@@ -1,4 +1,4 @@
-//! Canonical text: what is printed parses to the same model.
+//! Canonical text: what is printed parses to the same.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -9,6 +9,8 @@ use super::{
     model::{
         Action, Builtins, DEFAULT_PRIORITY, Define, Direction, Endpoint, Policy, PortRange, Rule, Selector, Timeouts,
     },
+    statement::Statement,
+    value::Member,
     words,
 };
 
@@ -107,13 +109,66 @@ impl Display for Rule {
     }
 }
 
+fn define<T: Display>(f: &mut Formatter<'_>, name: &str, members: &[T]) -> fmt::Result {
+    write!(f, "define {name} = {{ ")?;
+    separated(f, members, ", ")?;
+    f.write_str(" }")
+}
+
 /// One line without its end.
 impl Display for Define {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "define {} = {{ ", self.name)?;
-        separated::<Address>(f, &self.members, ", ")?;
-        f.write_str(" }")
+        define::<Address>(f, &self.name, &self.members)
     }
+}
+
+impl Display for Member {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address, _) => write!(f, "{address}"),
+            Self::File(path, _) => write!(f, "file {}", Quoted(path)),
+        }
+    }
+}
+
+/// A path in quotes.
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.replace('\\', r"\\").replace('"', "\\\""))
+    }
+}
+
+/// One line without its end, as it is written: files stay named, switches stay though they say the default.
+impl Display for Statement {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default { inbound, action } => default(f, *inbound, *action),
+            Self::Define { name, members } => define(f, name, members),
+            Self::Rule { rule, .. } => write!(f, "{rule}"),
+            Self::Builtin { name, on } => builtin(f, name, *on),
+            Self::Failsafe { selector, .. } => failsafe(f, selector),
+            Self::Timeout { index, seconds } => timeout(f, *index, *seconds),
+            Self::Include { path, .. } => write!(f, "include {}", Quoted(path)),
+        }
+    }
+}
+
+fn default(f: &mut Formatter<'_>, inbound: bool, action: Action) -> fmt::Result {
+    write!(f, "default {} {action}", if inbound { "in" } else { "out" })
+}
+
+fn builtin(f: &mut Formatter<'_>, name: &str, on: bool) -> fmt::Result {
+    write!(f, "builtin {name} {}", if on { "on" } else { "off" })
+}
+
+fn failsafe(f: &mut Formatter<'_>, selector: &Selector) -> fmt::Result {
+    write!(f, "failsafe {selector}")
+}
+
+fn timeout(f: &mut Formatter<'_>, index: usize, seconds: u32) -> fmt::Result {
+    write!(f, "timeout {} {}", timeout::NAMES[index], duration(seconds))
 }
 
 /// Seconds with the largest unit that needs no fraction.
@@ -129,21 +184,24 @@ fn duration(seconds: u32) -> String {
 /// Both defaults, what differs from the built-in settings, then sets and rules.
 impl Display for Policy {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "default in {}", self.defaults.inbound)?;
-        writeln!(f, "default out {}", self.defaults.outbound)?;
-        for (name, on) in Builtins::NAMES.iter().zip(self.builtins.states()) {
-            if !on {
-                writeln!(f, "builtin {name} off")?;
-            }
+        for (inbound, action) in [(true, self.defaults.inbound), (false, self.defaults.outbound)] {
+            default(f, inbound, action)?;
+            f.write_str("\n")?;
+        }
+        for (name, on) in Builtins::NAMES.iter().zip(self.builtins.states()).filter(|(_, on)| !on) {
+            builtin(f, name, on)?;
+            f.write_str("\n")?;
         }
         if self.failsafe != Self::default_failsafe() {
             for selector in &self.failsafe {
-                writeln!(f, "failsafe {selector}")?;
+                failsafe(f, selector)?;
+                f.write_str("\n")?;
             }
         }
         for (index, seconds) in self.timeouts.0.iter().enumerate() {
             if *seconds != Timeouts::default().0[index] {
-                writeln!(f, "timeout {} {}", timeout::NAMES[index], duration(*seconds))?;
+                timeout(f, index, *seconds)?;
+                f.write_str("\n")?;
             }
         }
         for define in &self.defines {

@@ -5,35 +5,36 @@ use std::ops::Range;
 use mseg_ebpf::abi::policy::timeout;
 
 use super::{
-    address::{Address, Addresses},
-    diagnostic::{Problem, found},
     lexer::Kind,
     line::{Abort, Line, Step},
-    model::{Action, Builtins, DEFAULT_PRIORITY, Define, Direction, Endpoint, IcmpType, Protocol, Rule, Selector},
+    model::{Action, Builtins, DEFAULT_PRIORITY, Direction, Endpoint, IcmpType, Protocol, Rule, Selector},
+    problem::{Problem, Problems},
+    value::{ListSite, Member},
     words,
 };
 
-const ACTIONS: &[(&str, Action)] = &[("allow", Action::Allow), ("deny", Action::Deny)];
-const DIRECTIONS: &[(&str, Direction)] = &[("in", Direction::In), ("out", Direction::Out), ("both", Direction::Both)];
+pub(super) const ACTIONS: &[(&str, Action)] = &[("allow", Action::Allow), ("deny", Action::Deny)];
+pub(super) const DIRECTIONS: &[(&str, Direction)] =
+    &[("in", Direction::In), ("out", Direction::Out), ("both", Direction::Both)];
 const CLAUSES: [&str; 9] = ["from", "to", "port", "type", "code", "iface", "priority", "log", "audit"];
 
 /// Where the parts of a selector stand.
 #[derive(Debug)]
 pub(super) struct SelectorSite {
     pub(super) protocol: Range<usize>,
-    /// One for each element of the list.
-    pub(super) from: Vec<Range<usize>>,
-    pub(super) to: Vec<Range<usize>>,
+    pub(super) from: ListSite,
+    pub(super) to: ListSite,
 }
 
 #[derive(Debug)]
 pub(super) enum Statement {
     Default { inbound: bool, action: Action },
-    Define { define: Define, members: Vec<Range<usize>> },
+    Define { name: String, members: Vec<Member> },
     Rule { rule: Rule, site: SelectorSite },
     Builtin { name: &'static str, on: bool },
     Failsafe { selector: Selector, site: SelectorSite },
     Timeout { index: usize, seconds: u32 },
+    Include { path: String, span: Range<usize> },
 }
 
 /// What became of a line.
@@ -44,22 +45,26 @@ pub(super) struct Outcome {
     pub(super) subject: Range<usize>,
     /// The set that it would define, also if there are errors.
     pub(super) defines: Option<String>,
+    /// The comment at the end of the line, if the statement before it is complete; may be empty.
+    pub(super) comment: Range<usize>,
 }
 
 /// Reads a line of the text.
-pub(super) fn parse(text: &str, line: Range<usize>, problems: &mut Vec<Problem>) -> Outcome {
+pub(super) fn parse(text: &str, line: Range<usize>, problems: &mut Problems) -> Outcome {
+    let end = line.end;
     let mut line = Line::new(text, line, problems);
     let mut reader = Reader { subject: line.span(), defines: None };
-    if line.kind() == Kind::End {
-        return Outcome { statement: None, subject: reader.subject, defines: None };
+    let mut statement = None;
+    if line.kind() != Kind::End {
+        statement = reader.statement(&mut line).and_then(|statement| line.end().map(|()| statement)).ok();
     }
-    let statement = reader.statement(&mut line).and_then(|statement| line.end().map(|()| statement)).ok();
     let statement = if line.failed { None } else { statement };
-    Outcome { statement, subject: reader.subject, defines: reader.defines }
+    let comment = line.span().start..end;
+    Outcome { statement, subject: reader.subject, defines: reader.defines, comment }
 }
 
 /// Reads a rule without needing its first word.
-pub(super) fn parse_rule(text: &str, problems: &mut Vec<Problem>) -> Option<Rule> {
+pub(super) fn parse_rule(text: &str, problems: &mut Problems) -> Option<Rule> {
     let mut line = Line::new(text, 0..text.len(), problems);
     if line.peek_word() == Some("rule") {
         line.advance();
@@ -81,7 +86,7 @@ impl Reader {
     fn statement(&mut self, line: &mut Line<'_, '_>) -> Step<Statement> {
         let Some(word) = line.peek_word() else { return Err(unknown_statement(line)) };
         match word {
-            "default" | "define" | "rule" | "builtin" | "failsafe" | "timeout" => {}
+            "default" | "define" | "rule" | "builtin" | "failsafe" | "timeout" | "include" => {}
             _ => return Err(unknown_statement(line)),
         }
         line.advance();
@@ -102,6 +107,7 @@ impl Reader {
                 let (selector, site, _) = selector(line, false)?;
                 Ok(Statement::Failsafe { selector, site })
             }
+            "include" => line.path().map(|(path, span)| Statement::Include { path, span }),
             _ => {
                 let table: [(&str, usize); timeout::COUNT] =
                     std::array::from_fn(|index| (timeout::NAMES[index], index));
@@ -116,8 +122,7 @@ impl Reader {
         self.subject = span;
         self.defines = Some(name.clone());
         line.expect(Kind::Equals, "`=`")?;
-        let (members, spans): (Vec<Address>, _) = line.list(Line::address)?.into_iter().unzip();
-        Ok(Statement::Define { define: Define { name, members }, members: spans })
+        Ok(Statement::Define { name, members: line.list(Line::member)? })
     }
 
     fn rule(&mut self, line: &mut Line<'_, '_>) -> Step<Statement> {
@@ -152,7 +157,7 @@ struct Extra {
 /// From the direction to the end of the line. Clauses stand in any order, each once.
 fn selector(line: &mut Line<'_, '_>, of_rule: bool) -> Step<(Selector, SelectorSite, Extra)> {
     let direction = line.choice("a direction", DIRECTIONS)?;
-    let mut site = SelectorSite { protocol: line.span(), from: Vec::new(), to: Vec::new() };
+    let mut site = SelectorSite { protocol: line.span(), from: ListSite::default(), to: ListSite::default() };
     let protocol = line.protocol()?;
     let (mut from, mut to) = (None, None);
     let mut selector = Selector {
@@ -177,7 +182,7 @@ fn selector(line: &mut Line<'_, '_>, of_rule: bool) -> Step<(Selector, SelectorS
             _ => false,
         };
         if again {
-            line.report(found(span.clone(), "a second", word, "is given already"));
+            line.report(Problem::found(span.clone(), "a second", word, "is given already"));
         }
         match word {
             "from" => (from, site.from) = endpoint(line, protocol)?,
@@ -227,9 +232,9 @@ fn unknown_clause(line: &mut Line<'_, '_>, of_rule: bool) -> Abort {
 }
 
 /// `from` or `to` with the addresses and ports after it.
-fn endpoint(line: &mut Line<'_, '_>, protocol: Protocol) -> Step<(Option<Endpoint>, Vec<Range<usize>>)> {
+fn endpoint(line: &mut Line<'_, '_>, protocol: Protocol) -> Step<(Option<Endpoint>, ListSite)> {
     line.advance();
-    let (addresses, spans): (Addresses, _) = line.addresses()?;
+    let (addresses, site) = line.addresses()?;
     let mut ports = Vec::new();
     if line.peek_word() == Some("port") {
         let span = line.advance().span;
@@ -239,7 +244,7 @@ fn endpoint(line: &mut Line<'_, '_>, protocol: Protocol) -> Step<(Option<Endpoin
         }
         ports = line.ports()?;
     }
-    Ok((Some(Endpoint { addresses, ports }), spans))
+    Ok((Some(Endpoint { addresses, ports }), site))
 }
 
 /// `type` with what is after it.

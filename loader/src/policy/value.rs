@@ -10,13 +10,48 @@ use mseg_ebpf::abi::{interface, rule::RESERVED_NAMES, time::MAX_TIMEOUT_S};
 
 use super::{
     address::{Address, Addresses},
-    line::{Line, Step},
+    lexer::Kind,
+    line::{Abort, Line, Step},
     model::{PortRange, Protocol},
+    problem::Problem,
     words::{self, quote},
 };
 
+const QUOTED_OPTIONS: &str = "expected printable characters; `\\\"` for a quote and `\\\\` for a backslash";
 const ADDRESS: &str = "an address";
 const ADDRESS_OPTIONS: &str = "an address, a CIDR or the name of a set";
+
+/// A member of a set, and where it stands.
+#[derive(Clone, Debug)]
+pub(super) enum Member {
+    Address(Address, Range<usize>),
+    /// The addresses in a file, by its path.
+    File(String, Range<usize>),
+}
+
+/// Where a list of addresses stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ListSite {
+    pub(super) whole: Range<usize>,
+    /// The sets among its elements: which element it is, and its place.
+    pub(super) sets: Vec<(usize, Range<usize>)>,
+}
+
+impl ListSite {
+    /// Adds the next element; `index` counts all of them.
+    pub(super) fn add(&mut self, index: usize, address: &Address, span: Range<usize>) {
+        self.whole = if index == 0 { span.clone() } else { self.whole.start..span.end };
+        if matches!(address, Address::Set(_)) {
+            self.sets.push((index, span));
+        }
+    }
+
+    /// The place of the set that is this element.
+    pub(super) fn set(&self, element: usize) -> Range<usize> {
+        let found = self.sets.binary_search_by_key(&element, |(index, _)| *index);
+        found.map_or_else(|_| self.whole.clone(), |at| self.sets[at].1.clone())
+    }
+}
 
 /// What stands for a value that was refused.
 fn stand_in() -> Address {
@@ -45,19 +80,51 @@ impl Line<'_, '_> {
         Ok((word.to_owned(), span))
     }
 
-    /// `any`, or a list with the place of each element.
-    pub(super) fn addresses(&mut self) -> Step<(Addresses, Vec<Range<usize>>)> {
+    /// `any`, or a list.
+    pub(super) fn addresses(&mut self) -> Step<(Addresses, ListSite)> {
+        let mut site = ListSite { whole: self.span(), sets: Vec::new() };
         if self.peek_word() == Some("any") {
             let span = self.advance().span;
-            if self.kind() == super::lexer::Kind::Comma {
-                self.wrong(span.clone(), "`any` cannot stand in a list", "is every address already");
+            if self.kind() == Kind::Comma {
+                self.wrong(span, "`any` cannot stand in a list", "is every address already");
                 self.advance();
                 self.list(Self::address)?;
             }
-            return Ok((Addresses::Any, vec![span]));
+            return Ok((Addresses::Any, site));
         }
-        let (list, spans) = self.list(Self::address)?.into_iter().unzip();
-        Ok((Addresses::List(list), spans))
+        let mut index = 0;
+        let list = self.list(|line| {
+            let (address, span) = line.address()?;
+            site.add(index, &address, span);
+            index += 1;
+            Ok(address)
+        })?;
+        Ok((Addresses::List(list), site))
+    }
+
+    /// A member of a set.
+    pub(super) fn member(&mut self) -> Step<Member> {
+        if self.peek_word() != Some("file") {
+            return self.address().map(|(address, span)| Member::Address(address, span));
+        }
+        self.advance();
+        self.path().map(|(path, span)| Member::File(path, span))
+    }
+
+    /// The path of a file, in quotes.
+    pub(super) fn path(&mut self) -> Step<(String, Range<usize>)> {
+        if self.kind() != Kind::Quoted {
+            let help = self.peek_word().map(|word| format!("write `\"{}\"`", quote(word).trim_matches('`')));
+            return Err(self.unexpected("a path in quotes", "", help));
+        }
+        let (text, span) = self.token();
+        match unquoted(text) {
+            Ok(path) => Ok((path, span)),
+            Err(bad) => {
+                self.wrong(span, format!("{} cannot stand in quotes", quote(bad)), QUOTED_OPTIONS);
+                Err(Abort)
+            }
+        }
     }
 
     /// An element of a list of addresses and its place.
@@ -67,9 +134,14 @@ impl Line<'_, '_> {
             self.wrong(span.clone(), "`any` cannot stand in a list", "is every address already");
             return Ok((stand_in(), span));
         }
+        if word == "file" {
+            let help = "`define` a set of the file, and name the set";
+            self.wrong_help(span, "a file cannot stand here", "expected an address, a CIDR or the name of a set", help);
+            return Err(Abort);
+        }
         let named = word.starts_with(|first: char| first.is_ascii_alphabetic()) && !word.contains([':', '/']);
         if !named {
-            return Ok((self.network(word, &span).map_or_else(stand_in, Address::Network), span));
+            return Ok((self.network(word, &span, ADDRESS_OPTIONS).map_or_else(stand_in, Address::Network), span));
         }
         if let Some(error) = words::name_error("set", word) {
             self.wrong(span.clone(), error, format!("expected {ADDRESS_OPTIONS}"));
@@ -77,7 +149,14 @@ impl Line<'_, '_> {
         Ok((Address::Set(word.to_owned()), span))
     }
 
-    fn network(&mut self, word: &str, span: &Range<usize>) -> Option<IpNet> {
+    /// An address or network in a file of them.
+    pub(super) fn filed(&mut self) -> Step<Option<IpNet>> {
+        const OPTIONS: &str = "one address or CIDR a line";
+        let (word, span) = self.word(ADDRESS, OPTIONS)?;
+        Ok(self.network(word, &span, OPTIONS))
+    }
+
+    fn network(&mut self, word: &str, span: &Range<usize>, options: &str) -> Option<IpNet> {
         let (address, length) = match word.split_once('/') {
             Some((address, length)) => (address, Some(length)),
             None => (word, None),
@@ -87,7 +166,7 @@ impl Line<'_, '_> {
             if word.contains('%') {
                 self.wrong_help(span.clone(), message, "no zone is allowed here", "name the interface by `iface`");
             } else {
-                self.wrong(span.clone(), message, format!("expected {ADDRESS_OPTIONS}"));
+                self.wrong(span.clone(), message, format!("expected {options}"));
             }
             return None;
         };
@@ -156,9 +235,6 @@ impl Line<'_, '_> {
     }
 
     pub(super) fn protocol(&mut self) -> Step<Protocol> {
-        let names = || words::PROTOCOLS.iter().map(|(name, _)| *name);
-        let options =
-            format!("{} or a number 0 to 255", names().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", "));
         let word = self.peek_word().unwrap_or_default();
         if let Some((_, protocol)) = words::PROTOCOLS.iter().find(|(name, _)| *name == word) {
             self.advance();
@@ -168,14 +244,15 @@ impl Line<'_, '_> {
             self.advance();
             return Ok(Protocol::from_number(number));
         }
+        let names = || words::PROTOCOLS.iter().map(|(name, _)| *name);
+        let listed: Vec<String> = names().map(|name| format!("`{name}`")).collect();
         let help = self.did_you_mean(names());
-        Err(self.unexpected("a protocol", &options, help))
+        Err(self.unexpected("a protocol", &format!("{} or a number 0 to 255", listed.join(", ")), help))
     }
 
     /// The type of an ICMP or ICMPv6 message.
     pub(super) fn icmp_type(&mut self, protocol: Protocol) -> Step<u8> {
         let names = words::icmp_types(protocol);
-        let help = self.did_you_mean(names.iter().map(|(name, _)| *name));
         let (word, span) = self.word("a type", "the name of a type or a number 0 to 255")?;
         if let Some((_, number)) = names.iter().find(|(name, _)| *name == word) {
             return Ok(*number);
@@ -187,19 +264,21 @@ impl Line<'_, '_> {
         if !names.is_empty() {
             let label = "expected the name of a type or a number 0 to 255".to_owned();
             let message = format!("{} is not a type of {}", quote(word), protocol.name());
-            self.report(super::diagnostic::Problem { span, message, label, help });
+            let help = self.meant(word, names.iter().map(|(name, _)| *name));
+            self.report(Problem { span, message, label, help });
         }
         Ok(0)
     }
 
     /// A number up to `max`; `what` names it.
     pub(super) fn number(&mut self, what: &str, max: u16) -> Step<u16> {
-        let options = format!("a number 0 to {max}");
-        let (word, span) = self.word(what, &options)?;
+        let options = || format!("a number 0 to {max}");
+        let Some(word) = self.peek_word() else { return Err(self.unexpected(what, &options(), None)) };
+        let span = self.advance().span;
         match decimal(word).and_then(|number| u16::try_from(number).ok()).filter(|number| *number <= max) {
             Some(number) => Ok(number),
             None => {
-                self.wrong(span, format!("{} is not {what}", quote(word)), format!("expected {options}"));
+                self.wrong(span, format!("{} is not {what}", quote(word)), format!("expected {}", options()));
                 Ok(0)
             }
         }
@@ -245,6 +324,24 @@ impl Line<'_, '_> {
             }
         }
     }
+}
+
+/// The text in quotes without them, or what has no place there.
+fn unquoted(quoted: &str) -> Result<String, &str> {
+    let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
+    let mut text = String::with_capacity(inner.len());
+    let mut characters = inner.char_indices();
+    while let Some((at, character)) = characters.next() {
+        match character {
+            '\\' => match characters.next() {
+                Some((_, escaped @ ('"' | '\\'))) => text.push(escaped),
+                other => return Err(&inner[at..other.map_or(inner.len(), |(at, bad)| at + bad.len_utf8())]),
+            },
+            bad if bad.is_control() => return Err(&inner[at..at + bad.len_utf8()]),
+            other => text.push(other),
+        }
+    }
+    Ok(text)
 }
 
 /// Decimal digits and nothing else.

@@ -5,10 +5,9 @@ use mseg_ebpf::abi::rule::RESERVED_NAMES;
 use super::model::Protocol;
 
 /// First words of a line.
-pub(super) const STATEMENTS: &[&str] = &["default", "define", "rule", "builtin", "failsafe", "timeout"];
+pub(super) const STATEMENTS: &[&str] = &["default", "define", "rule", "builtin", "failsafe", "timeout", "include"];
 
-/// Words that may not name a set or a rule, so that a forgotten name is noticed where it is missing. The last three
-/// are kept for later.
+/// Words that may not name a set or a rule, so that a forgotten name is noticed where it is missing.
 pub(super) const NOT_NAMES: &[&str] = &[
     "default", "define", "rule", "builtin", "failsafe", "timeout", "allow", "deny", "in", "out", "both", "any", "from",
     "to", "port", "type", "code", "iface", "priority", "log", "audit", "file", "include",
@@ -110,10 +109,25 @@ pub(super) fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
+/// The text with nothing a terminal could act on.
+pub(super) fn plain(text: &str) -> String {
+    let visible = |character: char| {
+        let escaped = character.is_control();
+        escaped.then(|| character.escape_default()).into_iter().flatten().chain((!escaped).then_some(character))
+    };
+    text.chars().flat_map(visible).collect()
+}
+
 /// The word in quotes, cut when long, with nothing a terminal could act on.
 pub(super) fn quote(word: &str) -> String {
     const SHOWN: usize = 48;
-    let shown: String = word.chars().take(SHOWN).flat_map(char::escape_debug).collect();
+    let shown = word.chars().take(SHOWN).fold(String::new(), |mut shown, character| {
+        match character {
+            '"' | '\'' | '\\' => shown.push(character),
+            other => shown.extend(other.escape_debug()),
+        }
+        shown
+    });
     let rest = if word.chars().nth(SHOWN).is_some() { "..." } else { "" };
     format!("`{shown}{rest}`")
 }

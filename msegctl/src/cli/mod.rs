@@ -48,7 +48,7 @@ pub(crate) enum Command {
     /// List, add and delete rules
     #[command(subcommand)]
     Rule(RuleCommand),
-    /// Apply, check and show the policy
+    /// Apply, check, format and show the policy
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Show or set whether denied packets are dropped
@@ -144,11 +144,28 @@ pub(crate) enum PolicyCommand {
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
+    /// Write a policy file in canonical form, with its comments
+    ///
+    /// With --json it is written in JSON form, and a file in JSON form is written as text without.
+    Fmt(Format),
     /// Print the active policy
     ///
     /// The text can be applied again.
     #[command(aliases = ["list", "ls"])]
     Show,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Format {
+    /// The policy file; `-` for standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// Write nothing; the exit status is 1 if something would change
+    #[arg(long, conflicts_with = "write")]
+    pub(crate) check: bool,
+    /// Rewrite the file in place
+    #[arg(short, long)]
+    pub(crate) write: bool,
 }
 
 #[derive(Debug, Subcommand)]

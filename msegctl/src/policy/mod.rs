@@ -1,5 +1,7 @@
 //! `msegctl policy`.
 
+pub(crate) mod fmt;
+mod replace;
 mod schema;
 
 use std::path::Path;
@@ -24,6 +26,7 @@ pub(crate) fn run(run: &mut Run<'_>, command: &PolicyCommand) -> Result<Outcome,
     match command {
         PolicyCommand::Apply { file } => apply(run, file),
         PolicyCommand::Check { file } => check(run, file),
+        PolicyCommand::Fmt(arguments) => fmt::fmt(run, arguments),
         PolicyCommand::Show => show(run),
     }
 }
@@ -121,7 +124,7 @@ pub(crate) struct Shown {
 }
 
 impl Report for Shown {
-    const SCHEMA: &'static str = "mseg.policy/1";
+    const SCHEMA: &'static str = policy::SHOWN_SCHEMA;
 
     fn describe(&self, text: &mut Text, _: bool) {
         self.text.lines().for_each(|line| text.line(line));

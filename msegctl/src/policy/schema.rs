@@ -1,21 +1,31 @@
 //! The JSON Schema of a policy's parts.
 
-use mseg_ebpf::abi::policy::timeout;
+use mseg::policy::{Builtins, Timeouts};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
-/// The schema of [`mseg::policy::Policy`], which has its own way of serialising.
+/// The schema of [`mseg::policy::Policy`], which has its own way of serialising: every key is there.
 pub(super) fn policy(_: &mut SchemaGenerator) -> Schema {
+    schema(true)
+}
+
+/// The schema of what is read: what has a default may be left out, and there is nothing else.
+pub(super) fn form() -> Schema {
+    schema(false)
+}
+
+fn schema(whole: bool) -> Schema {
+    let object = |keys: Vec<(&str, Value)>| object(keys, whole);
     let action = json!({ "enum": ["allow", "deny"] });
     let addresses = |what: &str| json!({ "type": "array", "items": { "type": "string" }, "description": what });
     let number = |most: u32| json!({ "type": "integer", "minimum": 0, "maximum": most });
-    let port = object([("first", number(65_535)), ("last", number(65_535))]);
-    let endpoint = object([
+    let port = object(vec![("first", number(65_535)), ("last", number(65_535))]);
+    let endpoint = object(vec![
         ("addresses", addresses("Addresses, networks and names of sets, or any")),
         ("ports", json!({ "type": "array", "items": port, "description": "Inclusive ranges; none for every port" })),
     ]);
-    let icmp = object([("type", number(255)), ("code", json!({ "type": ["integer", "null"] }))]);
-    let selector = [
+    let icmp = object(vec![("type", number(255)), ("code", json!({ "type": ["integer", "null"] }))]);
+    let selector = vec![
         ("direction", json!({ "enum": ["in", "out", "both"] })),
         ("protocol", json!({ "type": "string", "description": "Its name, its number as a string, or any" })),
         ("from", endpoint.clone()),
@@ -24,24 +34,22 @@ pub(super) fn policy(_: &mut SchemaGenerator) -> Schema {
         ("iface", json!({ "type": ["string", "null"], "description": "Name; null for any" })),
     ];
     let boolean = json!({ "type": "boolean" });
-    let rule = object(
-        [("name", json!({ "type": "string" })), ("action", action.clone())]
-            .into_iter()
-            .chain(selector.clone())
-            .chain([("priority", number(65_535)), ("log", boolean.clone()), ("audit", boolean)]),
-    );
-    let builtins = mseg::policy::Builtins::NAMES.map(|name| (name.replace('-', "_"), json!({ "type": "boolean" })));
+    let mut rule = vec![("name", json!({ "type": "string" })), ("action", action.clone())];
+    rule.extend(selector.clone());
+    rule.extend([("priority", number(65_535)), ("log", boolean.clone()), ("audit", boolean.clone())]);
+    let builtins = Builtins::json_keys();
+    let builtins = builtins.iter().map(|key| (key.as_str(), boolean.clone())).collect();
+    let timeouts = Timeouts::json_keys();
     let seconds = number(mseg_ebpf::abi::time::MAX_TIMEOUT_S);
-    let timeouts = timeout::NAMES.map(|name| (format!("{}_s", name.replace('-', "_")), seconds.clone()));
-    let define =
-        object([("name", json!({ "type": "string" })), ("members", addresses("Addresses, networks and sets"))]);
-    let mut policy = object([
-        ("defaults", object([("in", action.clone()), ("out", action)])),
+    let timeouts = timeouts.iter().map(|key| (key.as_str(), seconds.clone())).collect();
+    let define = vec![("name", json!({ "type": "string" })), ("members", addresses("Addresses, networks and sets"))];
+    let mut policy = object(vec![
+        ("defaults", object(vec![("in", action.clone()), ("out", action)])),
         ("builtins", object(builtins)),
         ("failsafe", array(object(selector))),
         ("timeouts", object(timeouts)),
-        ("defines", array(define)),
-        ("rules", array(rule)),
+        ("defines", array(object(define))),
+        ("rules", array(object(rule))),
     ]);
     policy["description"] = "The policy in parts".into();
     policy.try_into().unwrap_or_else(|_| json_schema!({}))
@@ -51,9 +59,20 @@ fn array(items: Value) -> Value {
     json!({ "type": "array", "items": items })
 }
 
-/// An object that has all of these keys.
-fn object<K: Into<String>>(keys: impl IntoIterator<Item = (K, Value)>) -> Value {
-    let properties: Map<String, Value> = keys.into_iter().map(|(key, schema)| (key.into(), schema)).collect();
-    let required: Vec<_> = properties.keys().cloned().collect();
-    json!({ "type": "object", "properties": properties, "required": required })
+/// What a reader of the JSON form insists on.
+const REQUIRED: [&str; 8] = ["name", "action", "direction", "protocol", "members", "first", "last", "type"];
+
+/// An object of these keys: all of them, or those that have no default and nothing else.
+fn object(keys: Vec<(&str, Value)>, whole: bool) -> Value {
+    let properties: Map<String, Value> = keys.into_iter().map(|(key, schema)| (key.to_owned(), schema)).collect();
+    let required = properties.keys().filter(|key| whole || REQUIRED.contains(&key.as_str()));
+    let required: Vec<Value> = required.cloned().map(Value::from).collect();
+    let mut object = json!({ "type": "object", "properties": properties });
+    if !required.is_empty() {
+        object["required"] = required.into();
+    }
+    if !whole {
+        object["additionalProperties"] = false.into();
+    }
+    object
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use crate::{cli::wants_json, run, run::Outcome};
 
 /// Runs a command line that needs no instance: exit code, standard output, standard error.
-fn msegctl(line: &[&str]) -> (u8, String, String) {
+pub(super) fn msegctl(line: &[&str]) -> (u8, String, String) {
     let args: Vec<OsString> = ["msegctl"].iter().chain(line).map(OsString::from).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let code = match run::run(&args, &mut out, false) {

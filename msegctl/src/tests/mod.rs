@@ -3,6 +3,7 @@
 mod document;
 mod errors;
 mod fixture;
+mod formatting;
 mod golden;
 mod manual;
 mod schemas;

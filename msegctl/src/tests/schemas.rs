@@ -90,7 +90,8 @@ fn check(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
             }
         }
         for (key, value) in object {
-            match schema["properties"].get(key).or(schema.get("additionalProperties")) {
+            let others = schema.get("additionalProperties").filter(|others| **others != false);
+            match schema["properties"].get(key).or(others) {
                 Some(schema) => check(root, schema, value)?,
                 None => return wrong(&format!("has {key}, which is not in")),
             }

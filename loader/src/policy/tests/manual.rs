@@ -3,7 +3,7 @@
 use mseg_ebpf::abi::policy::timeout;
 
 use crate::policy::{
-    Builtins, Protocol, parse,
+    Builtins, MAX_BYTES, MAX_DEPTH, MAX_FILES, Protocol, SCHEMA, format, parse,
     words::{DURATION_UNITS, NOT_NAMES, PROTOCOLS, icmp_types},
 };
 
@@ -29,10 +29,22 @@ fn every_example_of_the_page_parses() {
         .collect();
     assert!(blocks.len() >= 3);
     for block in blocks {
+        // Those that name files are of use only where these are.
+        if block.contains("include ") {
+            assert!(format("mseg-policy(5)", block).unwrap().contains("rule "));
+            continue;
+        }
         let policy = parse("mseg-policy(5)", block).unwrap();
         assert!(!policy.rules.is_empty());
         assert_eq!(parse("printed", &policy.to_string()).unwrap(), policy);
     }
+}
+
+#[test]
+fn the_limits_of_files_are_in_the_page() {
+    let limits = format!("may have {} MiB, and be {MAX_FILES}; includes may be {MAX_DEPTH} deep", MAX_BYTES >> 20);
+    assert!(PAGE.contains(&limits), "{limits}");
+    assert!(PAGE.contains(&format!(".Li {SCHEMA} .")));
 }
 
 #[test]

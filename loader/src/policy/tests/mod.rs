@@ -1,6 +1,9 @@
 //! The language as a whole: what is accepted, and what is refused and where.
 
+mod files;
+mod formatting;
 mod hostile;
+mod json;
 mod manual;
 
 use proptest::prelude::*;
@@ -9,6 +12,7 @@ use super::{
     evaluate::{Cause, Decision, Packet, PacketDirection, evaluate},
     *,
 };
+use crate::error::{Code, Error};
 
 fn policy(text: &str) -> Policy {
     parse("test", text).unwrap()
@@ -117,7 +121,17 @@ fn an_error_is_shown_with_file_line_column_caret_and_what_was_meant() {
 fn every_kind_of_mistake_is_named_at_its_place() {
     for (text, column, message, rest) in [
         ("allow in tcp", 1, "expected a statement, found `allow`", "begins with `rule`"),
-        ("include \"x\"", 1, "expected a statement, found `include`", "expected `default`"),
+        ("include \"x\"", 9, "a file is named where none can be read", "only a policy file"),
+        ("include x", 9, "expected a path in quotes, found `x`", "write `\"x\"`"),
+        ("include", 8, "found the end of the line", "a path in quotes"),
+        ("include \"x # \\\"", 9, "the quotes are not closed", ""),
+        ("include \"a\\nb\"", 9, "`\\n` cannot stand in quotes", "for a quote"),
+        ("include \"\u{7}\"", 9, "`\\u{7}` cannot stand in quotes", "printable"),
+        ("inlcude \"x\"", 1, "expected a statement", "did you mean `include`"),
+        ("define a = file \"x\"", 17, "a file is named where none can be read", ""),
+        ("define a = file x", 17, "expected a path in quotes", ""),
+        ("rule a deny in tcp from file \"x\"", 25, "a file cannot stand here", "`define` a set"),
+        ("rule a deny in tcp iface \"e\"", 26, "expected an interface, found `\"e\"`", ""),
         ("default both deny", 9, "expected a direction", "`in` or `out`"),
         ("default in dney", 12, "expected an action", "did you mean `deny`"),
         ("default in deny log", 17, "expected the end of the line, found `log`", ""),
@@ -200,6 +214,9 @@ fn what_may_be_said_once_is_refused_twice() {
         assert!(message.starts_with("a second ") && rest.contains("in line 1"), "{message}; {rest}");
     }
     policy("define a = 10.0.0.1\nrule a deny in tcp\ndefault in deny\ndefault out deny");
+    let errors = parse("test", "rule a deny in tcp\nrule a deny in tcp from nowhere").unwrap_err().plain();
+    let places: Vec<usize> = errors.iter().map(|error| error.column).collect();
+    assert_eq!(places, [6, 25], "{errors:?}");
 }
 
 #[test]
@@ -271,17 +288,27 @@ fn names_of_files_reach_the_terminal_without_control_characters() {
 }
 
 #[test]
-fn the_json_form_says_all_of_a_rule() {
-    let policy = policy("rule a allow in tcp from 10.0.0.1 to any port 80-81 log");
-    let json = serde_json::to_value(&policy).unwrap();
+fn an_error_in_a_long_line_is_shown_with_the_line_around_it() {
+    let long = "192.0.2.1,".repeat(1 << 20);
+    let errors = parse("long", &format!("define a = {long}192.0.2.1/8,{long}192.0.2.1")).unwrap_err();
+    assert_eq!(errors.plain()[0].column, 12 + long.len());
+    let shown = errors.to_string();
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines[1], format!(" --> long:1:{}", 12 + long.len()));
+    assert!(lines[3].starts_with("1 | ...192.0.2.1,192.0.2.1,") && lines[3].ends_with("..."), "{shown}");
+    let caret = lines[4].find('^').unwrap();
+    assert_eq!(&lines[3][caret..caret + 11], "192.0.2.1/8", "{shown}");
+    assert!(lines.len() < 10 && shown.len() < 500, "{shown}");
+}
+
+#[test]
+fn an_error_holds_the_places_for_machines() {
+    let error = Error::from(parse("x", "default in dney").unwrap_err());
     assert_eq!(
-        json["rules"][0],
-        serde_json::json!({
-            "name": "a", "action": "allow", "direction": "in", "protocol": "tcp",
-            "from": { "addresses": ["10.0.0.1"], "ports": [] },
-            "to": { "addresses": ["any"], "ports": [{ "first": 80, "last": 81 }] },
-            "icmp": null, "iface": null, "priority": 1000, "log": true, "audit": false,
-        })
+        serde_json::to_value(&error.diagnostics).unwrap(),
+        serde_json::json!([{
+            "file": "x", "line": 1, "column": 12, "message": "expected an action, found `dney`",
+            "expected": "expected `allow` or `deny`", "help": "did you mean `deny`?", "notes": [],
+        }])
     );
-    assert_eq!(json["timeouts"]["tcp_established_s"], 86_400);
 }

@@ -1,0 +1,53 @@
+//! `policy fmt`: the text of one file in canonical form, with its comments, and with the files it names left where they
+//! are.
+
+use std::fmt::Write;
+
+use super::{
+    diagnostic::Diagnostics,
+    document::lines,
+    problem::{Problem, Problems},
+    source::Sources,
+    statement,
+};
+
+/// The canonical text of one file: each statement as the policy prints it, in its place, with its comment two blanks
+/// behind it; comments of their own lines from the first column on; one blank line where there were several, none at
+/// the start and the end. Other files are not read, and whether sets exist is not asked.
+///
+/// # Errors
+/// Every line that is no statement; a policy in JSON form.
+pub fn format(file_name: &str, text: &str) -> Result<String, Diagnostics> {
+    let mut problems = Problems::default();
+    let mut out = String::with_capacity(text.len());
+    if super::file::is_json(text) {
+        let at = text.find('{').unwrap_or_default();
+        problems.push(Problem::new(at..at + 1, "the policy is in JSON form", "expected text"));
+    } else {
+        let mut blank = false;
+        for (_, line) in lines(text) {
+            let outcome = statement::parse(text, line, &mut problems);
+            let comment = text[outcome.comment].trim_end_matches([' ', '\t', '\r']);
+            if outcome.statement.is_none() && comment.is_empty() {
+                blank = !out.is_empty();
+                continue;
+            }
+            if std::mem::take(&mut blank) {
+                out.push('\n');
+            }
+            // Writing to a string does not fail.
+            let _ = match (&outcome.statement, comment) {
+                (Some(statement), "") => writeln!(out, "{statement}"),
+                (Some(statement), comment) => writeln!(out, "{statement}  {comment}"),
+                (None, comment) => writeln!(out, "{comment}"),
+            };
+            if problems.is_full() {
+                break;
+            }
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(out),
+        false => Err(Diagnostics::new(&Sources::text_only(file_name, text), problems)),
+    }
+}
