@@ -258,12 +258,12 @@ pub extern "C" fn change_state(env: *const Env, key: *const SessionKey, session:
     let index = progress::timeout(key.protocol, state, tcp_state);
     set_timeout(env.generation, session, index);
     // SAFETY: as in `tables::is_expired`.
-    let flags = unsafe { (*session).flags };
+    let (flags, ifindex) = unsafe { ((*session).flags, (*session).ifindex) };
     // Answered, if only by a reset: it does not weigh on its source any more.
     if flags & FLAG_SAMPLED != 0 && state != SessionState::New as u8 {
         // SAFETY: as in `tables::is_expired`.
         unsafe { store(&raw mut (*session).flags, flags & !FLAG_SAMPLED) };
-        sources::release(env, key, flags as u32);
+        sources::release(env, key, flags as u32, ifindex);
     }
     if state == SessionState::Closed as u8 && before != SessionState::Closed as u8 {
         events::count(|stats| stats.sessions_closed += 1);
