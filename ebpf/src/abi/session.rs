@@ -147,7 +147,7 @@ pub struct Session {
     pub generation: u32,
     /// The interface of its first packet.
     pub ifindex: u32,
-    /// When it was created: [`super::time::created`].
+    /// When it was created: ticks.
     pub created: u32,
     /// What the client has sent.
     pub client: Sequence,

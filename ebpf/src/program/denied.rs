@@ -93,7 +93,7 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
             store(&raw mut (*denied).reason, judgement.reason);
             store(&raw mut (*denied).flags, flags);
             store(&raw mut (*denied).decided, decided);
-            if env.now_ns.wrapping_sub(load(&raw const (*denied).event_ns)) < EVENT_INTERVAL_NS {
+            if env.now_ns.saturating_sub(load(&raw const (*denied).event_ns)) < EVENT_INTERVAL_NS {
                 increment(&raw mut (*denied).suppressed);
                 return 0;
             }

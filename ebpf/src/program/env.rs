@@ -219,13 +219,13 @@ pub extern "C" fn weigh(skb: *mut __sk_buff, env: *mut Env, packet: *const Packe
 
 /// Whether a session that was last seen then may have gone on unseen. Not in [`Env`], for want of room on the stack.
 #[inline(always)]
-pub(crate) fn may_have_missed(last_seen_tick: u32) -> bool {
+pub(crate) fn may_have_missed(env: &Env, last_seen_tick: u32) -> bool {
     let Some(config) = maps::CONFIG.get_ptr(0) else {
         return true;
     };
     // SAFETY: a pointer the kernel returned for this map.
-    let attached_tick = unsafe { memory::load(&raw const (*config).attached_tick) };
-    (last_seen_tick.wrapping_sub(attached_tick) as i32) < 0
+    let attached_ns = unsafe { memory::load(&raw const (*config).attached_ns) };
+    time::may_have_missed(env.now_ns, last_seen_tick, attached_ns)
 }
 
 /// Whether the packet is a copy of what this host sends itself ([`PACKET_LOOPBACK`]).

@@ -5,7 +5,6 @@ use mseg_ebpf::abi::{
     reason::Reason,
     session::{Session, SessionKey, Traffic},
     stats::EventStats,
-    time,
 };
 
 use super::{env::Env, maps, memory};
@@ -51,7 +50,7 @@ pub extern "C" fn emit_denied(env: *const Env, key: *const SessionKey, flags: u3
         unsafe {
             to.write_bytes(0, 1);
             (*to).to_server = Traffic { packets: env.packets(), bytes: env.bytes() };
-            (*to).created = time::created(env.now_ns);
+            (*to).created = env.tick();
             (*to).last_seen_tick = env.tick();
             (*to).rule = rule;
             (*to).generation = env.generation;

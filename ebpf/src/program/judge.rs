@@ -146,7 +146,7 @@ pub extern "C" fn judge_session(
         sessions::expire(env, key, session);
         return NO_SESSION;
     }
-    sessions::refresh(session);
+    sessions::refresh(env, session);
     match sessions::reopens(session, packet) {
         Reopening::InPlace => REPLACES,
         Reopening::Beside if call & THROUGH == 0 => BESIDE,

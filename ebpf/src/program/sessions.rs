@@ -44,7 +44,7 @@ pub extern "C" fn pass(env: *const Env, packet: *const Packet, session: *mut Ses
         || packet.fragment != Fragment::Whole
         || before.flags & (FLAG_DENIED | FLAG_LIBERAL) != 0
         || !progress::is_steady(before, packet)
-        || may_have_missed(before.last_seen_tick)
+        || may_have_missed(env, before.last_seen_tick)
         || is_expired(env, session)
     {
         return 0;
@@ -172,14 +172,15 @@ fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, 
 
 /// Forgets the windows of a session that may have gone on unseen, of which it says so by 1.
 #[unsafe(no_mangle)]
-pub extern "C" fn refresh(session: *mut Session) -> u32 {
-    if session.is_null() {
+pub extern "C" fn refresh(env: *const Env, session: *mut Session) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), false) = (unsafe { env.as_ref() }, session.is_null()) else {
         return 0;
-    }
+    };
     // SAFETY: as in `tables::is_expired`.
     unsafe {
         let opening = matches!((*session).tcp_state, TcpState::SynSent | TcpState::SynRecv);
-        if opening || !may_have_missed((*session).last_seen_tick) {
+        if opening || !may_have_missed(env, (*session).last_seen_tick) {
             return 0;
         }
         store(&raw mut (*session).client_window, 0);
@@ -206,7 +207,7 @@ pub extern "C" fn step_data(env: *const Env, packet: *const Packet, session: *mu
     let from_client = from_client != 0;
     // SAFETY: as in `tables::is_expired`.
     let before = unsafe { &*session };
-    let step = progress::step_data(before, packet, from_client, env.trust(), time::created(env.now_ns));
+    let step = progress::step_data(before, packet, from_client, env.trust(), env.tick());
     write_step(session, packet, from_client, step, false)
 }
 

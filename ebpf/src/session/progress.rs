@@ -104,7 +104,7 @@ pub const fn states(session: &Session) -> u32 {
 
 /// The session's next state. A packet of the server makes any session ESTABLISHED that is not TCP.
 ///
-/// `now`: as [`Session::created`].
+/// `now`: ticks.
 #[inline(always)]
 pub const fn step(session: &Session, packet: &Packet, from_client: bool, trust: Trust, now: u32) -> Step {
     if is_control(packet) {
@@ -132,14 +132,14 @@ pub const fn step_control(session: &Session, packet: &Packet, from_client: bool,
 #[inline(always)]
 pub const fn step_data(session: &Session, packet: &Packet, from_client: bool, trust: Trust, now: u32) -> Step {
     // What nf_conntrack_proto_udp.c calls a stream.
-    const TWO_SECONDS: u32 = time::created(2_000_000_000);
+    const TWO_SECONDS: u32 = time::seconds_to_ticks(2);
     let before = Step::none(session, from_client);
     if packet.protocol == protocol::TCP {
         return tcp::step_data(before, session.flags & FLAG_LIBERAL != 0, packet, from_client, trust).answered();
     }
     // By a packet after the first reply, or by going on for long.
     let heard = matches!(session.state, SessionState::Established);
-    let answered = heard && (from_client || now.wrapping_sub(session.created) > TWO_SECONDS);
+    let answered = heard && (from_client || time::ticks_since(now, session.created) > TWO_SECONDS);
     let state = if from_client { before.state } else { SessionState::Established as u8 };
     Step { state, found: if answered { ANSWERED } else { 0 }, ..before }
 }

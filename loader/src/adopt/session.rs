@@ -55,7 +55,7 @@ pub(super) fn adopted_session(
     }
     let index = progress::timeout(flow.protocol, flow.state as u8, flow.tcp_state as u8);
     Session {
-        created: time::created(clock.monotonic_ns()),
+        created: clock.tick(),
         last_seen_tick: clock.tick(),
         timeout_ticks: time::seconds_to_ticks(timeouts_s.get(index).copied().unwrap_or_default()),
         rule: rule::NONE,

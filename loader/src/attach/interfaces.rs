@@ -4,8 +4,7 @@ use std::{fs::File, io::Read, path::Path};
 
 use mseg_ebpf::abi::{
     config::HALF_OPEN_PER_SOURCE,
-    interface::{FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, HOOK_TCX, Interface, ROLE_WORKLOAD},
-    time::tick,
+    interface::{FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, HOOK_TCX, Interface, ROLE_HOST, ROLE_WORKLOAD},
 };
 
 use super::{
@@ -124,6 +123,8 @@ pub fn attach(options: &AttachOptions) -> Result<Attached> {
         signals.check()?;
         work.attach_one(i)?;
     }
+    // What passed while one after the other was attached may have been seen by some of them alone.
+    work.note_attach()?;
     adoption::look(&mut adoption, &instance, &work.plan)?;
     signals.check()?;
     let Work { undo, plan, .. } = work;
@@ -260,8 +261,8 @@ impl Work<'_> {
             let until = monotonic_ns()?.saturating_add(u64::from(self.options.grace_s) * 1_000_000_000);
             restore(&mut self.undo, Instance::set_grace_until, before.grace_until_ns);
             self.instance.set_grace_until(until)?;
-            self.instance.set_attached_tick(tick(monotonic_ns()?))?;
         }
+        self.note_attach()?;
         if created {
             let mut salt = [0; 4];
             let urandom = Path::new("/dev/urandom");
@@ -291,6 +292,15 @@ impl Work<'_> {
             self.instance.set_mode(mode.value())?;
         }
         Ok(changed)
+    }
+
+    /// Until now packets may have gone unseen through what is attached by this plan. Not those of other workloads: each has
+    /// a zone of its own.
+    fn note_attach(&self) -> Result<()> {
+        if self.plan.iter().any(|planned| !planned.already && planned.interface.role == ROLE_HOST) {
+            self.instance.set_attached(monotonic_ns()?)?;
+        }
+        Ok(())
     }
 
     fn another_instance_made_qdisc(&self, ifindex: u32) -> Result<bool> {
