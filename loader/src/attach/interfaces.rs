@@ -116,6 +116,7 @@ pub fn attach(options: &AttachOptions) -> Result<Attached> {
         work.plan_one(target)?;
     }
     let policy_changed = work.apply_settings(&lock, created)?;
+    work.forget_zones()?;
     // Before the first packet is judged, and again afterwards, for what was opened meanwhile.
     let mut adoption = adoption::prepare(&instance, netns, options.adopt, created, &mut work.undo)?;
     adoption::look(&mut adoption, &instance, &work.plan)?;
@@ -233,7 +234,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The lowest zone that neither the instance nor this plan uses.
+    /// The lowest zone that neither the instance nor this plan uses. Another interface may have had it before.
     fn free_zone(&self) -> Result<u16> {
         let used: Vec<u16> = self
             .instance
@@ -244,7 +245,17 @@ impl Work<'_> {
             .filter(|interface| interface.role == ROLE_WORKLOAD)
             .map(|interface| interface.zone)
             .collect();
-        (1..=u16::MAX).find(|zone| !used.contains(zone)).ok_or_else(|| Error::failed("there is no free zone left"))
+        // The last is that of an interface without a record.
+        (1..u16::MAX).find(|zone| !used.contains(zone)).ok_or_else(|| Error::failed("there is no free zone left"))
+    }
+
+    /// What another interface was allowed that had one of the zones before is not allowed to this one.
+    fn forget_zones(&self) -> Result<()> {
+        let mut planned = self.plan.iter().filter(|planned| !planned.already).map(|planned| &planned.interface);
+        planned.try_for_each(|interface| match interface.role {
+            ROLE_WORKLOAD => self.instance.forget_zone(interface.zone),
+            _ => Ok(()),
+        })
     }
 
     /// CONFIG and policy. Returns whether a new generation is active.
