@@ -5,7 +5,7 @@ use mseg_ebpf::{
     abi::{
         config::{Config, MIDSTREAM_GRACE, MIDSTREAM_PICKUP, MODE_OBSERVE},
         policy::DIRECTION_OUT,
-        session::SessionKey,
+        session::{Session, SessionKey, TcpState},
         stats::{VERDICT_ALLOWED, VERDICT_DENIED, VERDICT_OBSERVED},
         time,
     },
@@ -179,10 +179,15 @@ impl Env {
         self.flags & PICK_UP != 0
     }
 
-    /// What becomes of TCP packets that do not fit their session.
+    /// What becomes of TCP packets that do not fit this session.
     #[inline(always)]
-    pub(crate) fn trust(&self) -> Trust {
-        Trust { passes: self.flags & TRUST != 0, learns: self.flags & PICK_UP != 0 }
+    pub(crate) fn trust(&self, session: &Session) -> Trust {
+        let opening = matches!(session.tcp_state, TcpState::SynSent | TcpState::SynRecv);
+        Trust {
+            passes: self.flags & TRUST != 0,
+            learns: self.flags & PICK_UP != 0,
+            doubts: !opening && may_have_missed(self, session.last_seen_tick),
+        }
     }
 
     #[inline(always)]

@@ -80,7 +80,7 @@ fn open_session(env: &Env, packet: &Packet, key: &SessionKey, call: u32, decisio
     let mut fins = 0;
     if packet.protocol == protocol::TCP {
         if !tcp::opens(packet.tcp_flags) {
-            flags |= FLAG_PICKED_UP;
+            flags |= FLAG_PICKED_UP | FLAG_LIBERAL;
             fins = packet.tcp_flags & FIN;
         }
         if packet.fragment == Fragment::Whole {
