@@ -222,6 +222,19 @@ pub extern "C" fn weigh(skb: *mut __sk_buff, env: *mut Env, packet: *const Packe
     1
 }
 
+/// For how many packets and bytes the skb counts, though another interface has counted it.
+#[unsafe(no_mangle)]
+pub extern "C" fn weigh_again(skb: *mut __sk_buff, env: *mut Env, packet: *const Packet) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet)) = (unsafe { (env.as_mut(), packet.as_ref()) }) else {
+        return 0;
+    };
+    // SAFETY: `skb` is the program's context.
+    (env.packets, env.bytes) = (1, unsafe { (*skb).len });
+    env.count_segments(skb, packet);
+    1
+}
+
 /// Whether a session that was last seen then may have gone on unseen. Not in [`Env`], for want of room on the stack.
 #[inline(always)]
 pub(crate) fn may_have_missed(env: &Env, last_seen_tick: u32) -> bool {

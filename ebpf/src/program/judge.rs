@@ -228,7 +228,9 @@ pub extern "C" fn decide_new(
     key: *const SessionKey,
     sender_is_lower: u32,
 ) -> u64 {
-    match denied::remembered(env, key, sender_is_lower) {
+    // SAFETY: the caller's, or null.
+    let coded = unsafe { packet.as_ref() }.is_none_or(|packet| packet.icmp_code != 0);
+    match if coded { 0 } else { denied::remembered(env, key, sender_is_lower) } {
         0 => decide(env, packet),
         decision => decision,
     }

@@ -91,18 +91,23 @@ pub(crate) fn run(skb: *mut __sk_buff, direction: u8, workload: bool) -> i32 {
         outcome if outcome & headers::MALFORMED != 0 => Judgement::unruled(memory::reason(outcome as u8)).pack(),
         _ => Judgement::unruled(Reason::NotIp).pack(),
     };
+    let call = sender_is_lower | if packet.icmp_code != 0 { denied::CODED } else { 0 };
+    if env.is_counted() {
+        // For [`settle`], should it end here.
+        env::weigh_again(skb, &raw mut env, &packet);
+    }
     // The verdict is the tail expression.
-    if settle(&env, &packet, &key, judgement, sender_is_lower) == stats::VERDICT_DENIED { SHOT } else { NEXT }
+    if settle(&env, &packet, &key, judgement, call) == stats::VERDICT_DENIED { SHOT } else { NEXT }
 }
 
-/// Does what a judgement (packed) entails, and returns the verdict.
+/// Does what a judgement (packed) entails, and returns the verdict. `call`: as that of [`denied::record`].
 #[unsafe(no_mangle)]
 pub extern "C" fn settle(
     env: *const Env,
     packet: *const Packet,
     key: *const SessionKey,
     judgement: u64,
-    sender_is_lower: u32,
+    call: u32,
 ) -> u32 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(packet)) = (unsafe { (env.as_ref(), packet.as_ref()) }) else {
@@ -118,7 +123,7 @@ pub extern "C" fn settle(
         return verdict;
     }
     if !outcome.allow {
-        denied::record(env, key, judgement, sender_is_lower);
+        denied::record(env, key, judgement, call);
     }
     account::count(env, verdict, outcome);
     verdict
