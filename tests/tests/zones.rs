@@ -144,7 +144,7 @@ fn fragments_of_a_workload_do_not_lead_those_of_the_next(lab: &Lab) -> Result<()
     let [_one, _other] = [workload(lab, "one0")?, workload(lab, "other0")?];
     attach(lab, &["one0"])?;
     counts(lab, "rule-allow", 1, || frames::send_frames(&lab.server, "one0", &[first]))?;
-    counts(lab, "session", 1, || frames::send_frames(&lab.server, "one0", &[later.clone()]))?;
+    counts(lab, "session", 1, || frames::send_frames(&lab.server, "one0", std::slice::from_ref(&later)))?;
     lab.run("mseg-loader", &["detach", "one0"])?.ok()?;
     attach(lab, &["other0"])?;
     counts(lab, "fragment", 1, || {
