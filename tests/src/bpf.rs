@@ -79,9 +79,17 @@ pub fn look_up(map: &OwnedFd, key: u32, size: usize) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The kernel's refusal.
 pub fn update(map: &OwnedFd, key: u32, value: &[u8]) -> io::Result<()> {
+    put(map, &key.to_ne_bytes(), value)
+}
+
+/// Writes one value of a map.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn put(map: &OwnedFd, key: &[u8], value: &[u8]) -> io::Result<()> {
     let mut attributes = [0; 8];
     attributes[0] = map.as_raw_fd().cast_unsigned();
-    put_address(&mut attributes, 2, (&raw const key).cast());
+    put_address(&mut attributes, 2, key.as_ptr());
     put_address(&mut attributes, 4, value.as_ptr());
     call(MAP_UPDATE_ELEM, &mut attributes).map(drop)
 }

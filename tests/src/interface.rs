@@ -33,7 +33,15 @@ pub struct End<'a> {
 /// # Errors
 /// When the kernel refuses a part of it.
 pub fn join(one: End<'_>, other: End<'_>) -> Result<()> {
-    one.namespace.run(|| add_pair(one, other)).context("cannot make a veth pair")?;
+    join_at(one, 0, other)
+}
+
+/// Like [`join`], with this interface index for `one`, which must be free; 0 for any.
+///
+/// # Errors
+/// When the kernel refuses a part of it.
+pub fn join_at(one: End<'_>, index: u32, other: End<'_>) -> Result<()> {
+    one.namespace.run(|| add_pair(one, index, other)).context("cannot make a veth pair")?;
     for end in [one, other] {
         end.namespace.run(|| -> Result<()> {
             set_up(end.name)?;
@@ -43,9 +51,9 @@ pub fn join(one: End<'_>, other: End<'_>) -> Result<()> {
     Ok(())
 }
 
-fn add_pair(one: End<'_>, other: End<'_>) -> Result<()> {
+fn add_pair(one: End<'_>, index: u32, other: End<'_>) -> Result<()> {
     let peer_namespace = other.namespace.as_fd().as_raw_fd().cast_unsigned();
-    Message::new(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &link_header(0, 0))
+    Message::new(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &link_header(index, 0))
         .with(libc::IFLA_IFNAME, &name(one.name))
         .with(libc::IFLA_ADDRESS, &one.mac)
         .with_nested(libc::IFLA_LINKINFO, &[], |info| {

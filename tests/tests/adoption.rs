@@ -32,6 +32,7 @@ on_both_hooks! {
     attach_that_fails_takes_back_what_it_adopted,
     connection_to_a_workload_is_adopted_in_its_zone,
     full_table_is_reported_and_nobody_is_pushed_out,
+    stranger_does_not_cut_off_an_adopted_connection,
 }
 
 /// TCP both ways over both families, one of them by a socket of the other family; UDP outwards.
@@ -364,4 +365,25 @@ fn connection_to_a_workload_is_adopted_in_its_zone(lab: &Lab) -> Result<()> {
     expect(&session, "/rule", "web")?;
     expect(&session, "/zone", 1)?;
     expect(&session, "/interface", "mseg2")
+}
+
+fn stranger_does_not_cut_off_an_adopted_connection(lab: &Lab) -> Result<()> {
+    let mut open = Open::new(lab)?;
+    enforce(lab, &[])?;
+    const ACK: u8 = 0x10;
+    const FIN: u8 = 0x01;
+    // In the client's name, past its stack, with numbers of its own: ahead of the connection's and behind.
+    for (sequence, flags) in [(0x1234_5678_u32, ACK), (0x9234_5678, ACK), (0x5234_5678, FIN | ACK)] {
+        let mut frames = Vec::new();
+        for connection in &open.inbound {
+            let (client, server) = (connection.client.local_addr()?, connection.client.peer_addr()?);
+            let acknowledgement = sequence.wrapping_mul(3);
+            let segment = packets::Segment { sequence, acknowledgement, flags, window: 65_535 };
+            let packet = packets::tcp(client, server, segment, b"x");
+            frames.push(packets::to_server(&packets::ip(client.ip(), server.ip(), packets::protocol::TCP, &packet)));
+        }
+        frames::send_frames(&lab.client, PEER, &frames)?;
+        open.inbound.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
+    }
+    expect(&lab.stats()?, "/packets/denied", 0)
 }

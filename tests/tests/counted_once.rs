@@ -19,6 +19,7 @@ on_both_hooks! {
     both_ends_of_a_veth_pair_count_a_packet_once,
     bridge_and_its_port_count_a_packet_once,
     loopback_counts_a_packet_once,
+    packet_that_the_second_interface_denies_is_counted_as_denied,
 }
 
 const NEAR: [u8; 6] = [2, 0, 0, 0, 1, 1];
@@ -97,5 +98,30 @@ fn loopback_counts_a_packet_once(lab: &Lab) -> Result<()> {
         let seen = number(&lab.stats()?, "/packets/seen")? - seen_before;
         ensure!(seen == 2, "{seen} packets seen of one question and one answer");
         Ok(())
+    })
+}
+
+fn packet_that_the_second_interface_denies_is_counted_as_denied(lab: &Lab) -> Result<()> {
+    without_ipv6(&lab.server)?;
+    let end = |name, mac| End { namespace: &lab.server, name, mac, addresses: &[] };
+    interface::join(end("near0", NEAR), end("far0", FAR))?;
+    // Each of them is judged by itself.
+    let policy = lab.policy("default in deny\ndefault out deny\nrule ts allow out icmp type timestamp-request\n")?;
+    let options = ["--hook", lab.hook().name(), "--mode", "enforce", "--policy", policy];
+    lab.run("mseg-loader", &[&["attach", "near0", "far0"], &options[..]].concat())?.ok()?;
+    let request = [&[13, 0][..], &[0; 18]].concat();
+    let packet = frames::ipv4([198, 51, 100, 1].into(), [198, 51, 100, 2].into(), 1, &request);
+    let frame = frames::ethernet(FAR, NEAR, 0x0800, &packet);
+    let bytes = u64::try_from(10 * frame.len())?;
+    frames::send_frames(&lab.server, "near0", &vec![frame; 10])?;
+    eventually(|| {
+        let stats = lab.stats()?;
+        expect(&stats, "/reasons/rule-allow", 10)?;
+        expect(&stats, "/reasons/default-deny", 10)?;
+        expect(&stats, "/packets/denied", 10)?;
+        expect(&stats, "/bytes/denied", bytes)?;
+        expect(&lab.rule("default-in")?, "/hits/packets", 10)?;
+        let denied = lab.json(&["denied", "list"])?;
+        expect(&denied, "/denied/0/denied/packets", 10)
     })
 }

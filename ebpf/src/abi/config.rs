@@ -46,11 +46,9 @@ pub struct Config {
     pub fallback_generation: u32,
     /// The mode that holds after [`Self::deadline_ns`].
     pub fallback_mode: u32,
-    /// When an interface was attached last: ticks. A connection that was not seen since may have gone on unseen, so its
-    /// windows are learnt anew.
-    pub attached_tick: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// When a host interface was attached last: nanoseconds of `CLOCK_MONOTONIC`. A connection that was not seen since may
+    /// have gone on unseen, so its windows are learnt anew.
+    pub attached_ns: u64,
     /// Entries of SESSIONS that user space has put in (adopted), added to atomically.
     pub adopted_sessions: u64,
     /// Entries of DATAGRAMS that user space has put in.

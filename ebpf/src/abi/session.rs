@@ -101,7 +101,9 @@ pub const FLAG_PICKED_UP: u8 = 1 << 3;
 pub const FLAG_LOG: u8 = 1 << 4;
 /// [`Session::flags`]: it is in HALF_OPEN.
 pub const FLAG_HALF_OPEN: u8 = 1 << 5;
-/// [`Session::flags`]: its TCP segments came in fragments, whose length the filter cannot know: no window check.
+/// [`Session::flags`]: no window check. Its TCP segments came in fragments, whose length the filter cannot know; or it was
+/// not seen to open, or may have gone on unseen, and a stranger may have made up what was seen since (netfilter is as
+/// liberal: `nf_conntrack_tcp_loose`).
 pub const FLAG_LIBERAL: u8 = 1 << 6;
 /// [`Session::flags`]: it counts among the half-open sessions of its source ([`super::source`]).
 pub const FLAG_SAMPLED: u8 = 1 << 7;
@@ -147,7 +149,7 @@ pub struct Session {
     pub generation: u32,
     /// The interface of its first packet.
     pub ifindex: u32,
-    /// When it was created: [`super::time::created`].
+    /// When it was created: ticks.
     pub created: u32,
     /// What the client has sent.
     pub client: Sequence,

@@ -1,5 +1,8 @@
 //! SOURCES: how many half-open sessions each source has, about.
 //!
+//! A source is an address, and where and which way its packets go: what arrives in somebody's name, which anybody can
+//! send, must not use up what is granted to what the same address sends from the protected side.
+//!
 //! Exact counts would cost an insert for every packet of a flood with made-up sources. So of eight sessions one is
 //! counted, chosen by a salted hash of its key: the same one when it is opened and when it stops being half-open.
 //! What becomes of evicted and expired ones is not seen; they are forgotten after two intervals, by when the timeouts of
@@ -24,10 +27,10 @@ pub const INTERVAL_SHIFT: u32 = 36 - TICK_SHIFT;
 pub struct SourceKey {
     /// Address of the client, IPv4 as v4-mapped.
     pub address: [u8; 16],
-    /// The zone of the interface.
-    pub zone: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The interface of the session's first packet.
+    pub ifindex: u32,
+    /// The way that went: 0 in, 1 out.
+    pub out: u32,
 }
 
 /// A value of SOURCES (LRU hash, key: [`SourceKey`]). Written by the programs, without atomics: two CPUs at once may
@@ -50,7 +53,8 @@ impl Source {
     #[inline(always)]
     pub const fn at(self, interval: u32) -> Self {
         match interval.wrapping_sub(self.interval) {
-            0 => self,
+            // Also one behind: another CPU has just begun the next.
+            0 | u32::MAX => self,
             1 => Self { interval, current: 0, previous: self.current, reserved: 0 },
             _ => Self { interval, current: 0, previous: 0, reserved: 0 },
         }
@@ -90,6 +94,13 @@ mod tests {
         assert_eq!(source.at(8).sessions(), 2 * SAMPLE);
         assert_eq!(source.at(8).opened().sessions(), 3 * SAMPLE);
         assert_eq!(source.at(9).sessions(), 0);
+    }
+
+    #[test]
+    fn a_cpu_that_is_behind_forgets_nothing() {
+        let source = Source { interval: 8, ..Source::default() }.opened();
+        assert_eq!(source.at(7).opened().sessions(), 2 * SAMPLE);
+        assert_eq!(source.at(7).interval, 8);
     }
 
     #[test]

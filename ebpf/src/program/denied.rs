@@ -19,8 +19,8 @@ use super::{
 /// What the policy says of a packet that opens a session, if it said no to the same not long ago: a packed [`Decision`],
 /// or 0. A flood of denied packets need not be matched with every rule again.
 ///
-/// What rules look at is in the key, but for direction, sender and interface, which are compared, and the ICMP type, which
-/// is that of an echo request.
+/// What rules look at is in the key, but for direction, sender and interface, which are compared, and ICMP type and code,
+/// which are those of an echo request: of one with another code than 0 nothing is remembered ([`CODED`]).
 #[unsafe(no_mangle)]
 pub extern "C" fn remembered(env: *const Env, key: *const SessionKey, sender_is_lower: u32) -> u64 {
     // SAFETY: the caller's, or null.
@@ -52,11 +52,14 @@ pub extern "C" fn remembered(env: *const Env, key: *const SessionKey, sender_is_
     Decision { rule, allow: false, log: false }.pack()
 }
 
+/// Argument of [`record`]: the packet has an ICMP code.
+pub(crate) const CODED: u32 = 2;
+
 /// Flags of a denial of no session.
 #[inline(always)]
 pub(crate) fn flags_of(env: &Env, sender_is_lower: u32) -> u8 {
     let mut flags = FLAG_DENIED;
-    if sender_is_lower != 0 {
+    if sender_is_lower & 1 != 0 {
         flags |= FLAG_CLIENT_IS_LOWER;
     }
     if env.is_out() {
@@ -65,9 +68,10 @@ pub(crate) fn flags_of(env: &Env, sender_is_lower: u32) -> u8 {
     flags
 }
 
-/// Records the denial of a packet and reports it, at most once in [`EVENT_INTERVAL_NS`] for each flow.
+/// Records the denial of a packet and reports it, at most once in [`EVENT_INTERVAL_NS`] for each flow. Bit 0 of `call` is
+/// set if the sender is the key's lower endpoint, bit 1 is [`CODED`].
 #[unsafe(no_mangle)]
-pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64, sender_is_lower: u32) -> u32 {
+pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64, call: u32) -> u32 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
         return 0;
@@ -77,10 +81,10 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
     let flags = if judgement.opener & HAS_SESSION != 0 {
         FLAG_DENIED | judgement.opener & (FLAG_CLIENT_IS_LOWER | FLAG_OUT)
     } else {
-        flags_of(env, sender_is_lower)
+        flags_of(env, call)
     };
     let by_policy = matches!(judgement.reason, Reason::RuleDeny | Reason::DefaultDeny);
-    let decided = (by_policy && judgement.opener & HAS_SESSION == 0) as u16;
+    let decided = (by_policy && judgement.opener & HAS_SESSION == 0 && call & CODED == 0) as u16;
     let suppressed = match maps::DENIED.get_ptr_mut(key) {
         // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's (hashtab.c preallocates).
         Some(denied) => unsafe {
@@ -93,7 +97,7 @@ pub extern "C" fn record(env: *const Env, key: *const SessionKey, judgement: u64
             store(&raw mut (*denied).reason, judgement.reason);
             store(&raw mut (*denied).flags, flags);
             store(&raw mut (*denied).decided, decided);
-            if env.now_ns.wrapping_sub(load(&raw const (*denied).event_ns)) < EVENT_INTERVAL_NS {
+            if env.now_ns.saturating_sub(load(&raw const (*denied).event_ns)) < EVENT_INTERVAL_NS {
                 increment(&raw mut (*denied).suppressed);
                 return 0;
             }

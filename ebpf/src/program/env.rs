@@ -5,7 +5,7 @@ use mseg_ebpf::{
     abi::{
         config::{Config, MIDSTREAM_GRACE, MIDSTREAM_PICKUP, MODE_OBSERVE},
         policy::DIRECTION_OUT,
-        session::SessionKey,
+        session::{Session, SessionKey, TcpState},
         stats::{VERDICT_ALLOWED, VERDICT_DENIED, VERDICT_OBSERVED},
         time,
     },
@@ -179,10 +179,15 @@ impl Env {
         self.flags & PICK_UP != 0
     }
 
-    /// What becomes of TCP packets that do not fit their session.
+    /// What becomes of TCP packets that do not fit this session.
     #[inline(always)]
-    pub(crate) fn trust(&self) -> Trust {
-        Trust { passes: self.flags & TRUST != 0, learns: self.flags & PICK_UP != 0 }
+    pub(crate) fn trust(&self, session: &Session) -> Trust {
+        let opening = matches!(session.tcp_state, TcpState::SynSent | TcpState::SynRecv);
+        Trust {
+            passes: self.flags & TRUST != 0,
+            learns: self.flags & PICK_UP != 0,
+            doubts: !opening && may_have_missed(self, session.last_seen_tick),
+        }
     }
 
     #[inline(always)]
@@ -217,15 +222,28 @@ pub extern "C" fn weigh(skb: *mut __sk_buff, env: *mut Env, packet: *const Packe
     1
 }
 
+/// For how many packets and bytes the skb counts, though another interface has counted it.
+#[unsafe(no_mangle)]
+pub extern "C" fn weigh_again(skb: *mut __sk_buff, env: *mut Env, packet: *const Packet) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet)) = (unsafe { (env.as_mut(), packet.as_ref()) }) else {
+        return 0;
+    };
+    // SAFETY: `skb` is the program's context.
+    (env.packets, env.bytes) = (1, unsafe { (*skb).len });
+    env.count_segments(skb, packet);
+    1
+}
+
 /// Whether a session that was last seen then may have gone on unseen. Not in [`Env`], for want of room on the stack.
 #[inline(always)]
-pub(crate) fn may_have_missed(last_seen_tick: u32) -> bool {
+pub(crate) fn may_have_missed(env: &Env, last_seen_tick: u32) -> bool {
     let Some(config) = maps::CONFIG.get_ptr(0) else {
         return true;
     };
     // SAFETY: a pointer the kernel returned for this map.
-    let attached_tick = unsafe { memory::load(&raw const (*config).attached_tick) };
-    (last_seen_tick.wrapping_sub(attached_tick) as i32) < 0
+    let attached_ns = unsafe { memory::load(&raw const (*config).attached_ns) };
+    time::may_have_missed(env.now_ns, last_seen_tick, attached_ns)
 }
 
 /// Whether the packet is a copy of what this host sends itself ([`PACKET_LOOPBACK`]).

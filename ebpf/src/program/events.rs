@@ -5,7 +5,6 @@ use mseg_ebpf::abi::{
     reason::Reason,
     session::{Session, SessionKey, Traffic},
     stats::EventStats,
-    time,
 };
 
 use super::{classify, env::Env, maps, memory};
@@ -67,7 +66,7 @@ fn write_synthetic(env: &Env, to: *mut Session, rule: u32, ifindex: u32, flags: 
     unsafe {
         to.write_bytes(0, 1);
         (*to).to_server = Traffic { packets: env.packets(), bytes: env.bytes() };
-        (*to).created = time::created(env.now_ns);
+        (*to).created = env.tick();
         (*to).last_seen_tick = env.tick();
         (*to).rule = rule;
         (*to).generation = env.generation;

@@ -17,7 +17,7 @@ use super::{
     classify::{self, Decision},
     denied,
     env::Env,
-    events, memory, related, sessions,
+    events, memory, open, related, sessions,
     skb::__sk_buff,
     tables,
 };
@@ -109,9 +109,17 @@ pub(crate) const NO_SESSION: u64 = 0;
 /// What [`judge_session`] returns when the session is of another generation: no judgement has the reason 0.
 pub(crate) const STALE_SESSION: u64 = 1;
 /// What [`judge_session`] returns for a packet that opens a session in the place of this one.
-pub(crate) const REPLACES: u64 = 2;
-/// What [`judge_session`] returns for a packet that may open a session beside this one; the highest that is no judgement.
-pub(crate) const BESIDE: u64 = 3;
+pub(crate) const REPLACES: u64 = open::REPLACES as u64;
+/// Added where that one is half-open.
+pub(crate) const REPLACES_HALF_OPEN: u64 = open::REPLACES_HALF_OPEN as u64;
+/// What [`judge_session`] returns for a packet that may open a session beside this one.
+pub(crate) const BESIDE: u64 = 8;
+
+/// Whether that is a packed judgement, and none of the numbers above: each has a reason.
+#[inline(always)]
+pub(crate) const fn is_final(judgement: u64) -> bool {
+    judgement >> 32 != 0
+}
 
 /// Whether a packed judgement says that the session does not expect the packet. A newer session may.
 #[inline(always)]
@@ -145,7 +153,6 @@ pub extern "C" fn judge_session(
         sessions::expire(env, key, session);
         return NO_SESSION;
     }
-    sessions::refresh(session);
     match sessions::reopens(session, packet) {
         Reopening::InPlace => REPLACES,
         Reopening::Beside if call & THROUGH == 0 => BESIDE,
@@ -227,7 +234,9 @@ pub extern "C" fn decide_new(
     key: *const SessionKey,
     sender_is_lower: u32,
 ) -> u64 {
-    match denied::remembered(env, key, sender_is_lower) {
+    // SAFETY: the caller's, or null.
+    let coded = unsafe { packet.as_ref() }.is_none_or(|packet| packet.icmp_code != 0);
+    match if coded { 0 } else { denied::remembered(env, key, sender_is_lower) } {
         0 => decide(env, packet, key, sender_is_lower),
         decision => decision,
     }

@@ -32,13 +32,7 @@ use mseg_ebpf::{
         session::{Session, SessionKey},
         stats,
     },
-    packet::{
-        Fragment, Packet,
-        transport::{
-            ECHO_NONE,
-            tcp_flag::{ACK, SYN},
-        },
-    },
+    packet::{Fragment, Packet, transport::ECHO_NONE},
     session::key,
 };
 
@@ -100,18 +94,23 @@ pub(crate) fn run(skb: *mut __sk_buff, direction: u8, workload: bool) -> i32 {
         outcome if outcome & headers::MALFORMED != 0 => Judgement::unruled(memory::reason(outcome as u8)).pack(),
         _ => Judgement::unruled(Reason::NotIp).pack(),
     };
+    let call = sender_is_lower | if packet.icmp_code != 0 { denied::CODED } else { 0 };
+    if env.is_counted() {
+        // For [`settle`], should it end here.
+        env::weigh_again(skb, &raw mut env, &packet);
+    }
     // The verdict is the tail expression.
-    if settle(&env, &packet, &key, judgement, sender_is_lower) == stats::VERDICT_DENIED { SHOT } else { NEXT }
+    if settle(&env, &packet, &key, judgement, call) == stats::VERDICT_DENIED { SHOT } else { NEXT }
 }
 
-/// Does what a judgement (packed) entails, and returns the verdict.
+/// Does what a judgement (packed) entails, and returns the verdict. `call`: as that of [`denied::record`].
 #[unsafe(no_mangle)]
 pub extern "C" fn settle(
     env: *const Env,
     packet: *const Packet,
     key: *const SessionKey,
     judgement: u64,
-    sender_is_lower: u32,
+    call: u32,
 ) -> u32 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(packet)) = (unsafe { (env.as_ref(), packet.as_ref()) }) else {
@@ -127,7 +126,7 @@ pub extern "C" fn settle(
         return verdict;
     }
     if !outcome.allow {
-        denied::record(env, key, judgement, sender_is_lower);
+        denied::record(env, key, judgement, call);
     }
     account::count(env, verdict, outcome);
     verdict
@@ -143,44 +142,44 @@ fn judge_by_session(
     session: Option<*mut Session>,
     sender_is_lower: u32,
 ) -> u64 {
-    if packet.tcp_flags & (SYN | ACK) == SYN | ACK {
-        headers::read_scale(skb, &raw mut *packet);
-    }
-    let mut call = sender_is_lower;
     let mut judgement = judge::NO_SESSION;
     if let Some(session) = session {
         judgement = judge_once(env, packet, key, session, sender_is_lower);
     }
-    if judgement == judge::REPLACES {
-        call |= open::REPLACES;
-    } else if judgement <= judge::BESIDE || judge::is_unexpected(judgement) {
+    if !judge::is_final(judgement) || judge::is_unexpected(judgement) {
         if let Some(newer) = maps::HALF_OPEN.get_ptr_mut(key)
             && (judgement == judge::NO_SESSION || sessions::is_handshake(newer, packet))
         {
             // A newer one, whose handshake is not over.
-            let by_newer = judge_once(env, packet, key, newer, sender_is_lower);
+            headers::read_scale(skb, &raw mut *packet);
+            let by_newer = if judgement == judge::REPLACES && !sessions::is_answered(newer) {
+                // Its SYN is not waited for any more than the session that has closed.
+                judge::REPLACES
+            } else {
+                judge_once(env, packet, key, newer, sender_is_lower)
+            };
             if by_newer == judge::REPLACES {
-                call |= open::REPLACES_HALF_OPEN;
-                judgement = by_newer;
-            } else if by_newer > judge::BESIDE && (judgement == judge::NO_SESSION || !judge::is_unexpected(by_newer)) {
+                judgement |= judge::REPLACES_HALF_OPEN;
+            } else if judge::is_final(by_newer) && (judgement == judge::NO_SESSION || !judge::is_unexpected(by_newer)) {
                 return by_newer;
             }
         }
     }
-    if judgement > judge::BESIDE {
+    if judge::is_final(judgement) {
         return judgement;
     }
     if let Some(reason) = judge::refusal(env, packet) {
         return Judgement::unruled(reason).pack();
     }
     let decision = judge::decide_new(env, packet, key, sender_is_lower);
-    if judgement == judge::BESIDE
+    if judgement & judge::BESIDE != 0
         && !Decision::allows(decision)
-        && let Some(session) = session
+        && let Some(session) = tables::look_up_answered(key)
     {
         // The policy wants no session of its own for it. It passes through the one that is there.
         return judge::judge_session(env, packet, key, session, sender_is_lower | judge::THROUGH);
     }
+    let mut call = sender_is_lower | judgement as u32 & (open::REPLACES | open::REPLACES_HALF_OPEN);
     if Decision::allows(decision) || !env.enforces() {
         headers::read_scale(skb, &raw mut *packet);
         // The failsafe lets in whatever is sent in somebody's name.

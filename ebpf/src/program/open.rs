@@ -8,7 +8,6 @@ use mseg_ebpf::{
             FLAG_CLIENT_IS_LOWER, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_PICKED_UP, FLAG_SAMPLED, Sequence,
             Session, SessionKey, Traffic,
         },
-        time,
     },
     packet::{Fragment, Packet, protocol, transport::tcp_flag::FIN},
     session::{
@@ -81,7 +80,7 @@ fn open_session(env: &Env, packet: &Packet, key: &SessionKey, call: u32, decisio
     let mut fins = 0;
     if packet.protocol == protocol::TCP {
         if !tcp::opens(packet.tcp_flags) {
-            flags |= FLAG_PICKED_UP;
+            flags |= FLAG_PICKED_UP | FLAG_LIBERAL;
             fins = packet.tcp_flags & FIN;
         }
         if packet.fragment == Fragment::Whole {
@@ -101,7 +100,7 @@ fn open_session(env: &Env, packet: &Packet, key: &SessionKey, call: u32, decisio
         rule: decision.rule,
         generation: env.generation,
         ifindex: env.ifindex,
-        created: time::created(env.now_ns),
+        created: env.tick(),
         state,
         tcp_state,
         flags,

@@ -13,7 +13,7 @@ use mseg_ebpf::{
     },
     packet::{Fragment, Packet, protocol, transport::tcp_flag::SYN},
     session::{
-        progress::{self, ANSWERED, LIBERAL, OUTSIDE, Reopening, from_client},
+        progress::{self, ANSWERED, Kind, LIBERAL, OUTSIDE, Reopening, from_client},
         window::{self, Side},
     },
 };
@@ -42,9 +42,9 @@ pub extern "C" fn pass(env: *const Env, packet: *const Packet, session: *mut Ses
     // A first fragment leads others, which are to follow it.
     if before.generation != env.generation
         || packet.fragment != Fragment::Whole
-        || before.flags & (FLAG_DENIED | FLAG_LIBERAL) != 0
+        || before.flags & FLAG_DENIED != 0
         || !progress::is_steady(before, packet)
-        || may_have_missed(before.last_seen_tick)
+        || may_have_missed(env, before.last_seen_tick)
         || is_expired(env, session)
     {
         return 0;
@@ -152,10 +152,10 @@ pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut 
 fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, from_client: bool) -> bool {
     // SAFETY: as in `tables::is_expired`.
     let (before, flags) = unsafe { (progress::states(&*session), (*session).flags) };
-    let step = if progress::is_control(packet) {
-        step_control(env, packet, session, from_client as u32)
-    } else {
-        step_data(env, packet, session, from_client as u32)
+    let step = match progress::kind(packet) {
+        Kind::Data => step_data(env, packet, session, from_client as u32),
+        Kind::Reset => step_reset(env, packet, session, from_client as u32),
+        Kind::Syn => step_syn(env, packet, session, from_client as u32),
     };
     if step & OUTSIDE != 0 {
         return false;
@@ -170,30 +170,19 @@ fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, 
     true
 }
 
-/// Forgets the windows of a session that may have gone on unseen, of which it says so by 1.
-#[unsafe(no_mangle)]
-pub extern "C" fn refresh(session: *mut Session) -> u32 {
-    if session.is_null() {
-        return 0;
-    }
-    // SAFETY: as in `tables::is_expired`.
-    unsafe {
-        let opening = matches!((*session).tcp_state, TcpState::SynSent | TcpState::SynRecv);
-        if opening || !may_have_missed((*session).last_seen_tick) {
-            return 0;
-        }
-        store(&raw mut (*session).client_window, 0);
-        store(&raw mut (*session).server_window, 0);
-    }
-    1
-}
-
 /// Whether a packet may belong to the handshake of a half-open session, beside which an older one lives.
 #[inline(always)]
 pub(crate) fn is_handshake(session: *mut Session, packet: &Packet) -> bool {
     // SAFETY: as in `tables::is_expired`.
     let state = unsafe { (*session).tcp_state };
     packet.tcp_flags & SYN != 0 || matches!(state, TcpState::SynRecv)
+}
+
+/// Whether the SYN of a half-open session was answered, and no more.
+#[inline(always)]
+pub(crate) fn is_answered(session: *mut Session) -> bool {
+    // SAFETY: as in `tables::is_expired`.
+    matches!(unsafe { (*session).tcp_state }, TcpState::SynRecv)
 }
 
 /// What a packet does to its session ([`progress::Step::pack`]); writes all of it but the states.
@@ -206,20 +195,35 @@ pub extern "C" fn step_data(env: *const Env, packet: *const Packet, session: *mu
     let from_client = from_client != 0;
     // SAFETY: as in `tables::is_expired`.
     let before = unsafe { &*session };
-    let step = progress::step_data(before, packet, from_client, env.trust(), time::created(env.now_ns));
+    let step = progress::step_data(before, packet, from_client, env.trust(before), env.tick());
     write_step(session, packet, from_client, step, false)
 }
 
-/// [`step_data`] for a TCP SYN or reset.
+/// [`step_data`] for a TCP reset.
 #[unsafe(no_mangle)]
-pub extern "C" fn step_control(env: *const Env, packet: *const Packet, session: *mut Session, from_client: u32) -> u32 {
+pub extern "C" fn step_reset(env: *const Env, packet: *const Packet, session: *mut Session, from_client: u32) -> u32 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(packet), false) = (unsafe { (env.as_ref(), packet.as_ref(), session.is_null()) }) else {
         return OUTSIDE;
     };
     let from_client = from_client != 0;
     // SAFETY: as in `tables::is_expired`.
-    let step = progress::step_control(unsafe { &*session }, packet, from_client, env.trust());
+    let before = unsafe { &*session };
+    let step = progress::step_reset(before, packet, from_client, env.trust(before));
+    write_step(session, packet, from_client, step, true)
+}
+
+/// [`step_data`] for a TCP SYN.
+#[unsafe(no_mangle)]
+pub extern "C" fn step_syn(env: *const Env, packet: *const Packet, session: *mut Session, from_client: u32) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet), false) = (unsafe { (env.as_ref(), packet.as_ref(), session.is_null()) }) else {
+        return OUTSIDE;
+    };
+    let from_client = from_client != 0;
+    // SAFETY: as in `tables::is_expired`.
+    let before = unsafe { &*session };
+    let step = progress::step_syn(before, packet, from_client, env.trust(before));
     write_step(session, packet, from_client, step, true)
 }
 
@@ -258,12 +262,12 @@ pub extern "C" fn change_state(env: *const Env, key: *const SessionKey, session:
     let index = progress::timeout(key.protocol, state, tcp_state);
     set_timeout(env.generation, session, index);
     // SAFETY: as in `tables::is_expired`.
-    let flags = unsafe { (*session).flags };
+    let (flags, ifindex) = unsafe { ((*session).flags, (*session).ifindex) };
     // Answered, if only by a reset: it does not weigh on its source any more.
     if flags & FLAG_SAMPLED != 0 && state != SessionState::New as u8 {
         // SAFETY: as in `tables::is_expired`.
         unsafe { store(&raw mut (*session).flags, flags & !FLAG_SAMPLED) };
-        sources::release(env, key, flags as u32);
+        sources::release(env, key, flags as u32, ifindex);
     }
     if state == SessionState::Closed as u8 && before != SessionState::Closed as u8 {
         events::count(|stats| stats.sessions_closed += 1);

@@ -3,7 +3,7 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use mseg_ebpf::{
     abi::{
-        session::{FLAG_CLIENT_IS_LOWER, FLAG_SAMPLED, SessionKey},
+        session::{FLAG_CLIENT_IS_LOWER, FLAG_OUT, FLAG_SAMPLED, SessionKey},
         source::{INTERVAL_SHIFT, SAMPLE, Source, SourceKey},
     },
     session::key,
@@ -33,7 +33,7 @@ pub extern "C" fn admit(env: *const Env, key: *const SessionKey, sender_is_lower
         return 0;
     }
     let sampled = (key::hash(key, salt) >> 40) as u32 % SAMPLE == 0;
-    let source = source_of(env, key, sender_is_lower != 0);
+    let source = source_of(key, sender_is_lower != 0, env.ifindex, env.is_out());
     let interval = env.tick() >> INTERVAL_SHIFT;
     match maps::SOURCES.get_ptr_mut(&source) {
         Some(entry) => {
@@ -57,14 +57,14 @@ pub extern "C" fn admit(env: *const Env, key: *const SessionKey, sender_is_lower
     if sampled { SAMPLED } else { 0 }
 }
 
-/// A session that counted is not half-open any more.
+/// A session that counted, of these flags and this interface, is not half-open any more.
 #[unsafe(no_mangle)]
-pub extern "C" fn release(env: *const Env, key: *const SessionKey, flags: u32) -> u32 {
+pub extern "C" fn release(env: *const Env, key: *const SessionKey, flags: u32, ifindex: u32) -> u32 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
         return 0;
     };
-    let source = source_of(env, key, flags & FLAG_CLIENT_IS_LOWER as u32 != 0);
+    let source = source_of(key, flags & FLAG_CLIENT_IS_LOWER as u32 != 0, ifindex, flags & FLAG_OUT as u32 != 0);
     let Some(entry) = maps::SOURCES.get_ptr_mut(&source) else {
         return 0;
     };
@@ -74,10 +74,10 @@ pub extern "C" fn release(env: *const Env, key: *const SessionKey, flags: u32) -
 }
 
 #[inline(always)]
-fn source_of(env: &Env, key: &SessionKey, client_is_lower: bool) -> SourceKey {
+fn source_of(key: &SessionKey, client_is_lower: bool, ifindex: u32, out: bool) -> SourceKey {
     SourceKey {
         address: if client_is_lower { key.lower_address } else { key.higher_address },
-        zone: env.zone,
-        reserved: 0,
+        ifindex,
+        out: out as u32,
     }
 }

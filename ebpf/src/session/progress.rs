@@ -1,6 +1,9 @@
 //! A session's first state and its next one, for every protocol.
 
-use super::{tcp, window::Side};
+use super::{
+    tcp,
+    window::{self, Side},
+};
 use crate::{
     abi::{
         policy::timeout,
@@ -8,7 +11,7 @@ use crate::{
         time,
     },
     packet::{
-        Packet, protocol,
+        Fragment, Packet, protocol,
         transport::tcp_flag::{ACK, FIN, RST, SYN},
     },
 };
@@ -49,11 +52,14 @@ pub struct Trust {
     pub passes: bool,
     /// They reach their receiver in any case, so the numbers of their sender are learnt anew.
     pub learns: bool,
+    /// The session may have gone on unseen: a packet that does not fit may be in the right, and none can be trusted to say
+    /// how it went on. From then on no window is checked.
+    pub doubts: bool,
 }
 
 /// A TCP packet that its sender may not send now. It changes no state.
 pub const OUTSIDE: u32 = 1 << 24;
-/// A TCP segment in fragments: from now on no window is checked.
+/// From now on no window is checked.
 pub const LIBERAL: u32 = 1 << 25;
 /// The client has shown that it hears the server, which a made-up sender cannot: the session need not be half-open any
 /// more.
@@ -104,44 +110,87 @@ pub const fn states(session: &Session) -> u32 {
 
 /// The session's next state. A packet of the server makes any session ESTABLISHED that is not TCP.
 ///
-/// `now`: as [`Session::created`].
+/// `now`: ticks.
 #[inline(always)]
 pub const fn step(session: &Session, packet: &Packet, from_client: bool, trust: Trust, now: u32) -> Step {
-    if is_control(packet) {
-        step_control(session, packet, from_client, trust)
-    } else {
-        step_data(session, packet, from_client, trust, now)
+    match kind(packet) {
+        Kind::Data => step_data(session, packet, from_client, trust, now),
+        Kind::Reset => step_reset(session, packet, from_client, trust),
+        Kind::Syn => step_syn(session, packet, from_client, trust),
     }
 }
 
-/// Whether [`step_control`] is the step of a packet: that of a TCP SYN or reset. In one piece both need more of the stack
-/// than a BPF program has.
-#[inline(always)]
-pub const fn is_control(packet: &Packet) -> bool {
-    packet.protocol == protocol::TCP && packet.tcp_flags & (SYN | RST) != 0
+/// Which step is that of a packet. In one piece they need more of the stack than a BPF program has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`step_data`].
+    Data,
+    /// [`step_reset`].
+    Reset,
+    /// [`step_syn`].
+    Syn,
 }
 
-/// [`step`] for a TCP SYN or reset.
+/// The step of a packet.
 #[inline(always)]
-pub const fn step_control(session: &Session, packet: &Packet, from_client: bool, trust: Trust) -> Step {
-    let pass = session.flags & FLAG_LIBERAL != 0 || trust.passes;
-    tcp::step_control(Step::none(session, from_client), pass, packet, from_client).answered()
+pub const fn kind(packet: &Packet) -> Kind {
+    if packet.protocol != protocol::TCP || packet.tcp_flags & (SYN | RST) == 0 {
+        Kind::Data
+    } else if packet.tcp_flags & RST != 0 {
+        Kind::Reset
+    } else {
+        Kind::Syn
+    }
 }
 
-/// [`step`] for all other packets.
+/// [`step`] for a TCP reset.
+#[inline(always)]
+pub const fn step_reset(session: &Session, packet: &Packet, from_client: bool, trust: Trust) -> Step {
+    let step = tcp::reset(Step::none(session, from_client), packet, from_client);
+    Step { found: passed(session, trust, step.found), ..step }.answered()
+}
+
+/// [`step`] for a TCP SYN.
+#[inline(always)]
+pub const fn step_syn(session: &Session, packet: &Packet, from_client: bool, trust: Trust) -> Step {
+    let step = tcp::syn(Step::none(session, from_client), packet, from_client);
+    Step { found: passed(session, trust, step.found), ..step }.answered()
+}
+
+/// What was found of a SYN or reset that may pass in any case.
+#[inline(always)]
+const fn passed(session: &Session, trust: Trust, found: u32) -> u32 {
+    let passes = session.flags & FLAG_LIBERAL != 0 || trust.passes || trust.doubts;
+    (if passes { found & !OUTSIDE } else { found }) | if trust.doubts { LIBERAL } else { 0 }
+}
+
+/// [`step`] for any other packet.
 #[inline(always)]
 pub const fn step_data(session: &Session, packet: &Packet, from_client: bool, trust: Trust, now: u32) -> Step {
     // What nf_conntrack_proto_udp.c calls a stream.
-    const TWO_SECONDS: u32 = time::created(2_000_000_000);
+    const TWO_SECONDS: u32 = time::seconds_to_ticks(2);
     let before = Step::none(session, from_client);
     if packet.protocol == protocol::TCP {
-        return tcp::step_data(before, session.flags & FLAG_LIBERAL != 0, packet, from_client, trust).answered();
+        let liberal = session.flags & FLAG_LIBERAL != 0 || trust.doubts;
+        let mut step = tcp::step_data(before, liberal, packet, from_client, trust);
+        if trust.doubts && !dispels(session, packet, from_client) {
+            step.found |= LIBERAL;
+        }
+        return step.answered();
     }
     // By a packet after the first reply, or by going on for long.
     let heard = matches!(session.state, SessionState::Established);
-    let answered = heard && (from_client || now.wrapping_sub(session.created) > TWO_SECONDS);
+    let answered = heard && (from_client || time::ticks_since(now, session.created) > TWO_SECONDS);
     let state = if from_client { before.state } else { SessionState::Established as u8 };
     Step { state, found: if answered { ANSWERED } else { 0 }, ..before }
+}
+
+/// Whether a segment shows that its session did not go on unseen.
+#[inline(always)]
+const fn dispels(session: &Session, packet: &Packet, from_client: bool) -> bool {
+    let (sender, receiver) = (Side::of(session, from_client), Side::of(session, !from_client));
+    let known = sender.is_known() && receiver.is_known();
+    known && matches!(packet.fragment, Fragment::Whole) && window::fits(sender, receiver, packet)
 }
 
 /// Whether the packet changes nothing in its session but the counters and, of TCP, the numbers of its sender: the hot

@@ -8,10 +8,7 @@ use crate::{
     abi::session::{SessionState, TcpState},
     packet::{
         Fragment, Packet,
-        transport::{
-            SCALE_UNREAD,
-            tcp_flag::{ACK, FIN, RST, SYN},
-        },
+        transport::tcp_flag::{ACK, FIN, RST, SYN},
     },
 };
 
@@ -78,18 +75,19 @@ const NEXT: [[u64; 2]; 6] = {
     ]
 };
 
-/// The next step of a connection at a SYN or a reset, from `before`, in which nothing has changed yet.
+/// Who sent the packet and who received it, as far as both have heard each other. While the handshake is under way, what
+/// the client has sent is what the server has acknowledged: the number itself is that of its last SYN by then ([`syn`]).
 #[inline(always)]
-pub(super) const fn step_control(before: Step, pass: bool, packet: &Packet, from_client: bool) -> Step {
-    // No connection opens or closes by pieces.
-    if !matches!(packet.fragment, Fragment::Whole) {
-        return before;
+const fn heard(step: &Step, from_client: bool) -> (window::Side, window::Side) {
+    let (mut sender, mut receiver) = (step.sender, step.receiver);
+    if step.tcp_state == TcpState::SynRecv as u8 {
+        if from_client {
+            sender.sent.end = receiver.sent.ack;
+        } else {
+            receiver.sent.end = sender.sent.ack;
+        }
     }
-    if packet.tcp_flags & RST != 0 {
-        reset(before, pass, packet, from_client)
-    } else {
-        syn(before, pass, packet, from_client)
-    }
+    (sender, receiver)
 }
 
 /// The next step at any other segment.
@@ -99,13 +97,14 @@ pub(super) const fn step_data(before: Step, liberal: bool, packet: &Packet, from
     if packet.tcp_flags == 0 {
         return before;
     }
-    let fits = !before.receiver.is_known() || {
-        let sender = if before.sender.is_known() { before.sender } else { window::assumed(before.receiver, packet) };
-        window::fits(sender, before.receiver, packet)
+    let (known, receiver) = heard(&before, from_client);
+    let fits = !receiver.is_known() || {
+        let sender = if known.is_known() { known } else { window::assumed(receiver, packet) };
+        window::fits(sender, receiver, packet)
     };
     // How long the segment is only its last fragment tells, which has no header. What of it is here must fit.
     if !matches!(packet.fragment, Fragment::Whole) {
-        return if fits { Step { found: LIBERAL, ..before } } else { outside(before, liberal || trust.passes) };
+        return if fits { Step { found: LIBERAL, ..before } } else { passing(before, liberal || trust.passes) };
     }
     // An unanswered SYN stays so. What else passes belongs to an earlier connection that has not heard of it, or is
     // the challenge that tells so (RFC 9293 section 3.5.2, RFC 5961 section 4).
@@ -118,48 +117,57 @@ pub(super) const fn step_data(before: Step, liberal: bool, packet: &Packet, from
         let missing = before.receiver.sent.end.wrapping_sub(acknowledged) as i32;
         let got = acknowledged.wrapping_sub(before.sender.sent.ack) as i32;
         if missing < 0 || got <= 0 || !fits {
-            return outside(before, liberal);
+            return passing(before, liberal);
         }
     } else if !fits {
         // Who knows which of the numbers are wrong: those of its next segment are taken as they are.
         let sender = if liberal || trust.learns { before.sender.forgotten() } else { before.sender };
-        return outside(Step { sender, ..before }, liberal || trust.passes);
+        return passing(Step { sender, ..before }, liberal || trust.passes);
     }
-    let sender = if before.sender.is_known() {
-        window::sent(before.sender, packet)
+    // What one side alone has shown may be made up, unless it was seen to open: its next segment counts as much.
+    let sender = if known.is_known() && (receiver.is_known() || !liberal) {
+        window::sent(known, packet)
     } else {
-        window::learnt(before.sender, packet)
+        window::learnt(known, packet)
     };
     advanced(Step { sender, ..before }, packet, from_client)
 }
 
-/// A packet that may not be sent now: it changes nothing, and passes only where `pass`.
+/// A packet that may not be sent now: it changes nothing.
 #[inline(always)]
-const fn outside(step: Step, pass: bool) -> Step {
-    if pass { step } else { Step { found: OUTSIDE, ..step } }
+const fn outside(step: Step) -> Step {
+    Step { found: OUTSIDE, ..step }
 }
 
-/// A reset: it closes only if it is surely of this connection.
+/// Likewise, but it passes where `pass`.
 #[inline(always)]
-const fn reset(before: Step, pass: bool, packet: &Packet, from_client: bool) -> Step {
-    let (sender, receiver) = (before.sender, before.receiver);
+const fn passing(step: Step, pass: bool) -> Step {
+    if pass { step } else { outside(step) }
+}
+
+/// The next step of a connection, in which nothing has changed yet, at a reset. It closes only what it surely belongs to.
+#[inline(always)]
+pub(super) const fn reset(before: Step, packet: &Packet, from_client: bool) -> Step {
+    let (sender, receiver) = heard(&before, from_client);
     let closes = if before.tcp_state == TcpState::SynSent as u8 && !from_client {
         // RFC 9293 section 3.10.7.3.
         if !window::acknowledges_syn(receiver, packet, true) {
-            return outside(before, pass);
+            return outside(before);
         }
         true
+    } else if before.tcp_state == TcpState::SynRecv as u8 && !from_client && refuses(before.receiver, packet) {
+        true
     } else if !receiver.is_known() {
-        // Of an adopted session neither may be known yet: nothing tells such a reset from a guess.
-        sender.is_known() && packet.tcp_sequence == sender.sent.end
+        // Nothing tells such a reset from a guess: what is known of its sender may be one, too.
+        false
     } else if !sender.is_known() {
         packet.tcp_sequence == receiver.sent.ack
     } else if !window::fits(sender, receiver, packet) {
-        return outside(before, pass);
-    } else if window::resets(sender, receiver, packet) {
+        return outside(before);
+    } else if window::resets(before.sender, receiver, packet) {
         true
     } else if window::is_old(receiver, packet) {
-        return outside(before, pass);
+        return outside(before);
     } else {
         // The receiver answers with a challenge ACK, and another reset may follow (RFC 5961 section 3.2).
         false
@@ -167,23 +175,34 @@ const fn reset(before: Step, pass: bool, packet: &Packet, from_client: bool) -> 
     if closes { advanced(before, packet, from_client) } else { before }
 }
 
-/// A SYN, with or without ACK.
+/// Whether a reset refuses the last SYN of the client, whatever was answered to those before.
 #[inline(always)]
-const fn syn(before: Step, pass: bool, packet: &Packet, from_client: bool) -> Step {
+const fn refuses(client: window::Side, packet: &Packet) -> bool {
+    packet.tcp_flags & ACK != 0 && packet.tcp_acknowledgement == client.sent.end
+}
+
+/// The next step at a SYN, with or without ACK.
+#[inline(always)]
+pub(super) const fn syn(before: Step, packet: &Packet, from_client: bool) -> Step {
     let opening = before.tcp_state == TcpState::SynSent as u8 || before.tcp_state == TcpState::SynRecv as u8;
+    // No connection opens by pieces; nor do pieces pass that would not in one.
+    let whole = matches!(packet.fragment, Fragment::Whole);
     if packet.tcp_flags & ACK == 0 {
+        if !whole {
+            return before;
+        }
+        if before.tcp_state == TcpState::SynRecv as u8 && from_client {
+            // Who answered the SYN before may not remember it, and answer this one: what nf_conntrack_proto_tcp.c calls
+            // an ignored SYN. The handshake with the other goes on, too.
+            let mut after = before;
+            after.sender.sent.end = window::learnt(before.sender, packet).sent.end;
+            return after;
+        }
         if before.tcp_state != TcpState::SynSent as u8 {
             // To a connection that goes on, it draws a challenge ACK.
             return before;
         }
-        let sender = if packet.tcp_scale == SCALE_UNREAD && before.sender.is_known() {
-            // A SYN sent again: the numbers may be new, the options are not.
-            let window = before.sender.window;
-            window::Side { window, ..window::learnt(before.sender, packet) }
-        } else {
-            window::learnt(before.sender, packet)
-        };
-        let mut after = Step { sender, ..before };
+        let mut after = Step { sender: window::learnt(before.sender, packet), ..before };
         if !from_client {
             // Both open at once (RFC 9293 section 3.5).
             after.receiver.sent.ack = packet.tcp_sequence;
@@ -193,14 +212,21 @@ const fn syn(before: Step, pass: bool, packet: &Packet, from_client: bool) -> St
     }
     if opening && !from_client {
         let first = before.tcp_state == TcpState::SynSent as u8;
-        if !window::acknowledges_syn(before.receiver, packet, first) {
-            return outside(before, pass);
+        let again = !first && packet.tcp_acknowledgement == before.sender.sent.ack;
+        if !again && !window::acknowledges_syn(before.receiver, packet, first) {
+            return outside(before);
+        }
+        if !whole {
+            return before;
         }
         let mut after = Step { sender: window::learnt(before.sender, packet), ..before };
         // What the client must acknowledge more than.
         after.receiver.sent.ack = packet.tcp_sequence;
-        // Both must offer it.
-        if !after.sender.scales() || !after.receiver.scales() {
+        if !first && !again && after.sender.scales() {
+            // It answers another SYN, which must have offered it, too.
+            after.receiver = after.receiver.rescaled();
+        } else if !after.sender.scales() || !after.receiver.scales() {
+            // Both must offer it.
             after.sender = after.sender.unscaled();
             after.receiver = after.receiver.unscaled();
         }
@@ -208,10 +234,10 @@ const fn syn(before: Step, pass: bool, packet: &Packet, from_client: bool) -> St
     }
     if before.tcp_state == TcpState::SynRecv as u8 {
         // The client's half of an opening from both sides.
-        return if window::acknowledges_syn(before.receiver, packet, false) { before } else { outside(before, pass) };
+        return if window::acknowledges_syn(before.receiver, packet, false) { before } else { outside(before) };
     }
     let known = before.sender.is_known() && before.receiver.is_known();
-    if known && window::fits(before.sender, before.receiver, packet) { before } else { outside(before, pass) }
+    if known && window::fits(before.sender, before.receiver, packet) { before } else { outside(before) }
 }
 
 /// The step with the packet's flags put to the table.
@@ -371,7 +397,7 @@ mod tests {
             server_window: 64,
             ..Session::default()
         };
-        let trust = Trust { passes: false, learns: false };
+        let trust = Trust { passes: false, learns: false, doubts: false };
         let fragment = |tcp_sequence| Packet {
             protocol: protocol::TCP,
             fragment: Fragment::First,
@@ -399,12 +425,13 @@ mod tests {
         (session.state, session.tcp_state) = progress::first(&packet(ACK));
         let client = window::learnt(window::Side::of(&session, true), &packet(ACK));
         (session.client, session.client_window) = (client.sent, client.window);
-        let trust = Trust { passes: true, learns: true };
+        let trust = Trust { passes: true, learns: true, doubts: false };
         let closing = progress::step(&session, &packet(FIN | ACK), true, trust, 0);
         assert_eq!((closing.state, closing.tcp_state), (SessionState::New as u8, FinWait as u8));
         assert_eq!(closing.found & ANSWERED, 0);
+        // Who may be a stranger, as may be whoever sent what came before.
         let reset = progress::step(&session, &packet(RST), true, trust, 0);
-        assert_eq!((reset.state, reset.tcp_state), (SessionState::Closed as u8, Close as u8));
+        assert_eq!((reset.state, reset.tcp_state), (SessionState::New as u8, Established as u8));
         session.tcp_state = FinWait;
         let answer = progress::step(&session, &packet(ACK), false, trust, 0);
         assert_eq!((answer.state, answer.found & ANSWERED), (SessionState::Closing as u8, ANSWERED));

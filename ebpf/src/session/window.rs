@@ -63,6 +63,12 @@ impl Side {
         self.window >> 12 != UNKNOWN
     }
 
+    /// This side with a shift count that was not seen.
+    #[inline(always)]
+    pub const fn rescaled(self) -> Self {
+        Self { window: self.window & 0xfff | UNKNOWN << 12, ..self }
+    }
+
     /// This side without window scaling, as it is when the other side does not offer it (RFC 7323 section 2.2).
     #[inline(always)]
     pub const fn unscaled(self) -> Self {

@@ -5,7 +5,7 @@ use mseg_ebpf::{
         interface::{FLAG_INGRESS_ONLY, Interface, ROLE_WORKLOAD},
         policy::timeout,
         rule,
-        session::{FLAG_CLIENT_IS_LOWER, FLAG_OUT, FLAG_PICKED_UP, Session, SessionKey},
+        session::{FLAG_CLIENT_IS_LOWER, FLAG_LIBERAL, FLAG_OUT, FLAG_PICKED_UP, Session, SessionKey},
         time,
     },
     packet::{Packet, mapped},
@@ -46,7 +46,7 @@ pub(super) fn adopted_session(
     timeouts_s: &[u32; timeout::COUNT],
     clock: &Clock,
 ) -> Session {
-    let mut flags = FLAG_PICKED_UP;
+    let mut flags = FLAG_PICKED_UP | FLAG_LIBERAL;
     if client_is_lower {
         flags |= FLAG_CLIENT_IS_LOWER;
     }
@@ -55,7 +55,7 @@ pub(super) fn adopted_session(
     }
     let index = progress::timeout(flow.protocol, flow.state as u8, flow.tcp_state as u8);
     Session {
-        created: time::created(clock.monotonic_ns()),
+        created: clock.tick(),
         last_seen_tick: clock.tick(),
         timeout_ticks: time::seconds_to_ticks(timeouts_s.get(index).copied().unwrap_or_default()),
         rule: rule::NONE,
@@ -65,7 +65,7 @@ pub(super) fn adopted_session(
         tcp_state: flow.tcp_state,
         flags,
         fins: flow.fins,
-        // Nothing counted, and no window known: the first packet of either side says it.
+        // Nothing counted, and no window known.
         ..Session::default()
     }
 }
@@ -142,7 +142,7 @@ mod tests {
         let session = adopted_session(&flow, lower, 9, &interface(ROLE_HOST, 0), &timeouts, &clock);
         assert_eq!(session.timeout_ticks, time::seconds_to_ticks(77));
         assert_eq!((session.generation, session.ifindex, session.last_seen_tick), (0, 9, 3));
-        assert_eq!(session.flags, FLAG_PICKED_UP | FLAG_CLIENT_IS_LOWER);
+        assert_eq!(session.flags, FLAG_PICKED_UP | FLAG_LIBERAL | FLAG_CLIENT_IS_LOWER);
         let turned = Flow { client: flow.server, server: flow.client, ..flow };
         assert_eq!(key_of(&turned, 5), (key, false));
     }

@@ -4,8 +4,7 @@ use std::{fs::File, io::Read, path::Path};
 
 use mseg_ebpf::abi::{
     config::HALF_OPEN_PER_SOURCE,
-    interface::{FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, HOOK_TCX, Interface, ROLE_WORKLOAD},
-    time::tick,
+    interface::{FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, HOOK_TCX, Interface, ROLE_HOST, ROLE_WORKLOAD},
 };
 
 use super::{
@@ -117,6 +116,7 @@ pub fn attach(options: &AttachOptions) -> Result<Attached> {
         work.plan_one(target)?;
     }
     let policy_changed = work.apply_settings(&lock, created)?;
+    work.forget_zones()?;
     // Before the first packet is judged, and again afterwards, for what was opened meanwhile.
     let mut adoption = adoption::prepare(&instance, netns, options.adopt, created, &mut work.undo)?;
     adoption::look(&mut adoption, &instance, &work.plan)?;
@@ -124,6 +124,8 @@ pub fn attach(options: &AttachOptions) -> Result<Attached> {
         signals.check()?;
         work.attach_one(i)?;
     }
+    // What passed while one after the other was attached may have been seen by some of them alone.
+    work.note_attach()?;
     adoption::look(&mut adoption, &instance, &work.plan)?;
     signals.check()?;
     let Work { undo, plan, .. } = work;
@@ -232,7 +234,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The lowest zone that neither the instance nor this plan uses.
+    /// The lowest zone that neither the instance nor this plan uses. Another interface may have had it before.
     fn free_zone(&self) -> Result<u16> {
         let used: Vec<u16> = self
             .instance
@@ -243,7 +245,17 @@ impl Work<'_> {
             .filter(|interface| interface.role == ROLE_WORKLOAD)
             .map(|interface| interface.zone)
             .collect();
-        (1..=u16::MAX).find(|zone| !used.contains(zone)).ok_or_else(|| Error::failed("there is no free zone left"))
+        // The last is that of an interface without a record.
+        (1..u16::MAX).find(|zone| !used.contains(zone)).ok_or_else(|| Error::failed("there is no free zone left"))
+    }
+
+    /// What another interface was allowed that had one of the zones before is not allowed to this one.
+    fn forget_zones(&self) -> Result<()> {
+        let mut planned = self.plan.iter().filter(|planned| !planned.already).map(|planned| &planned.interface);
+        planned.try_for_each(|interface| match interface.role {
+            ROLE_WORKLOAD => self.instance.forget_zone(interface.zone),
+            _ => Ok(()),
+        })
     }
 
     /// CONFIG and policy. Returns whether a new generation is active.
@@ -260,8 +272,8 @@ impl Work<'_> {
             let until = monotonic_ns()?.saturating_add(u64::from(self.options.grace_s) * 1_000_000_000);
             restore(&mut self.undo, Instance::set_grace_until, before.grace_until_ns);
             self.instance.set_grace_until(until)?;
-            self.instance.set_attached_tick(tick(monotonic_ns()?))?;
         }
+        self.note_attach()?;
         if created {
             let mut salt = [0; 4];
             let urandom = Path::new("/dev/urandom");
@@ -291,6 +303,15 @@ impl Work<'_> {
             self.instance.set_mode(mode.value())?;
         }
         Ok(changed)
+    }
+
+    /// Until now packets may have gone unseen through what is attached by this plan. Not those of other workloads: each has
+    /// a zone of its own.
+    fn note_attach(&self) -> Result<()> {
+        if self.plan.iter().any(|planned| !planned.already && planned.interface.role == ROLE_HOST) {
+            self.instance.set_attached(monotonic_ns()?)?;
+        }
+        Ok(())
     }
 
     fn another_instance_made_qdisc(&self, ifindex: u32) -> Result<bool> {

@@ -157,9 +157,9 @@ impl Instance {
         Ok(())
     }
 
-    /// Sets since when no packet can have passed unseen: ticks.
-    pub(crate) fn set_attached_tick(&self, tick: u32) -> Result<()> {
-        self.config_mapping()?.store_u32(offset_of!(Config, attached_tick), tick);
+    /// Sets since when no packet can have passed unseen: nanoseconds of `CLOCK_MONOTONIC`.
+    pub(crate) fn set_attached(&self, ns: u64) -> Result<()> {
+        self.config_mapping()?.store_u64(offset_of!(Config, attached_ns), ns);
         Ok(())
     }
 

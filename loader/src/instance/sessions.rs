@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 use mseg_ebpf::{
     abi::{
         denied::Denied,
+        fragment::{FragmentKey, Fragmented},
         map,
         session::{Session, SessionKey},
     },
     packet::protocol,
 };
+use zerocopy::{FromBytes, TryFromBytes};
 
 use super::Instance;
 use crate::error::Result;
@@ -96,6 +98,33 @@ impl Instance {
             self.count_deleted(table)?;
         }
         Ok(deleted)
+    }
+
+    /// Forgets all that was learnt in a zone, so that it lets nothing pass when another interface gets the zone.
+    pub(crate) fn forget_zone(&self, zone: u16) -> Result<()> {
+        self.require_write()?;
+        for table in Table::ALL {
+            for key in self.keys::<SessionKey, Session>(table.name(), |key| key.zone == zone)? {
+                self.delete_session_from(table, &key)?;
+            }
+        }
+        for key in self.keys::<SessionKey, Denied>(map::DENIED, |key| key.zone == zone)? {
+            self.delete_denied(&key)?;
+        }
+        for key in self.keys::<FragmentKey, Fragmented>(map::FRAGMENTS, |key| key.zone == zone)? {
+            self.map(map::FRAGMENTS)?.delete(&key)?;
+        }
+        Ok(())
+    }
+
+    /// The keys of a map that are of interest.
+    fn keys<K: FromBytes, V: TryFromBytes>(&self, map: &str, is: impl Fn(&K) -> bool) -> Result<Vec<K>> {
+        let mut keys = Vec::new();
+        self.map(map)?.for_each(&mut |key: K, _: V| {
+            keys.extend(is(&key).then_some(key));
+            ControlFlow::Continue(())
+        })?;
+        Ok(keys)
     }
 
     /// Forgets a denial; `false` if it was not there.

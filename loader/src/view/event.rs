@@ -7,7 +7,6 @@ use mseg_ebpf::abi::{
     reason::Reason,
     session::{Session, SessionState, TcpState},
     stats::VERDICT_DENIED,
-    time::created_ns,
 };
 
 use super::{
@@ -301,7 +300,7 @@ impl<'a> AuditedEvent<'a> {
 
 /// From the first packet to the last, not to when the end was noticed.
 fn duration_ms(context: &Context, session: &Session) -> u64 {
-    let first = context.time(created_ns(session.created)).rank();
+    let first = Time(context.clock.tick_timestamp(session.created)).rank();
     last_seen(&context.clock, session).rank().saturating_sub(first)
 }
 
@@ -313,7 +312,7 @@ mod tests {
         reason::Reason,
         session::{FLAG_CLIENT_IS_LOWER, SessionKey, Traffic},
         stats::VERDICT_OBSERVED,
-        time::{created, seconds_to_ticks, tick},
+        time::{seconds_to_ticks, tick},
     };
     use serde_json::{Value, json};
 
@@ -343,7 +342,7 @@ mod tests {
             },
             session: Session {
                 to_server: Traffic { packets: 5, bytes: 500 },
-                created: created(NOW_NS - 12_000_000_000),
+                created: tick(NOW_NS - 12_000_000_000),
                 last_seen_tick: tick(NOW_NS - 2_000_000_000),
                 timeout_ticks: seconds_to_ticks(10),
                 rule: 71,

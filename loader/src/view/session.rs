@@ -2,10 +2,7 @@
 
 use std::borrow::Cow;
 
-use mseg_ebpf::abi::{
-    session::{FLAG_CLIENT_IS_LOWER, FLAG_PICKED_UP, Session, SessionKey, Traffic},
-    time::created_ns,
-};
+use mseg_ebpf::abi::session::{FLAG_CLIENT_IS_LOWER, FLAG_PICKED_UP, Session, SessionKey, Traffic};
 
 use super::{
     Context, Direction, Endpoint, Protocol, SessionId, State, TcpState, Time, Verdict, address,
@@ -56,9 +53,9 @@ pub struct SessionView<'a> {
     pub to_server: Totals,
     /// To the client.
     pub to_client: Totals,
-    /// When the first packet was seen.
+    /// When the first packet was seen, to a sixtieth of a second.
     pub created: Time,
-    /// When the last packet was seen, to about a millisecond.
+    /// When the last packet was seen, to a sixtieth of a second.
     pub last_seen: Time,
     /// Seconds until it is forgotten if nothing more is seen.
     pub expires_in_s: u64,
@@ -88,7 +85,7 @@ impl<'a> SessionView<'a> {
             verdict: Verdict::of_flags(session.flags),
             to_server: session.to_server.into(),
             to_client: session.to_client.into(),
-            created: Time::of(clock, created_ns(session.created)),
+            created: Time(clock.tick_timestamp(session.created)),
             last_seen: last_seen(clock, session),
             expires_in_s: expires_in_s(clock, session),
             generation: session.generation,
@@ -105,9 +102,9 @@ pub(super) fn endpoints(key: &SessionKey, flags: u8) -> (Endpoint, Endpoint) {
     if flags & FLAG_CLIENT_IS_LOWER != 0 { (lower, higher) } else { (higher, lower) }
 }
 
-/// When the last packet was seen, to about a millisecond, but not before the session was created.
+/// When the last packet was seen, to a tick, but not before the session was created.
 pub fn last_seen(clock: &Clock, session: &Session) -> Time {
-    Time(clock.tick_timestamp(session.last_seen_tick)).max(Time::of(clock, created_ns(session.created)))
+    Time(clock.tick_timestamp(session.last_seen_tick).max(clock.tick_timestamp(session.created)))
 }
 
 /// Whether the session is as good as absent: the same judgement as in the datapath.

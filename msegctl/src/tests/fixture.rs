@@ -17,7 +17,7 @@ use mseg_ebpf::abi::{
     rule::RuleHits,
     session::{self, Session, SessionKey, SessionState, TcpState, Traffic},
     stats::{self, Counter, EventStats},
-    time::{created, seconds_to_ticks, tick},
+    time::{seconds_to_ticks, tick},
 };
 
 use zerocopy::FromZeros;
@@ -80,7 +80,7 @@ pub(super) fn sessions() -> Vec<(SessionKey, Session)> {
             Session {
                 to_server: Traffic { packets: 12, bytes: 3_456 },
                 to_client: Traffic { packets: 10, bytes: 1_234_567 },
-                created: created(NOW_NS - 192 * S),
+                created: tick(NOW_NS - 192 * S),
                 last_seen_tick: seen(2),
                 timeout_ticks: seconds_to_ticks(7_200),
                 rule: 64,
@@ -96,7 +96,7 @@ pub(super) fn sessions() -> Vec<(SessionKey, Session)> {
             dns,
             Session {
                 to_server: Traffic { packets: 1, bytes: 80 },
-                created: created(NOW_NS - 5 * S),
+                created: tick(NOW_NS - 5 * S),
                 last_seen_tick: seen(5),
                 timeout_ticks: seconds_to_ticks(30),
                 rule: 1,
@@ -112,7 +112,7 @@ pub(super) fn sessions() -> Vec<(SessionKey, Session)> {
             Session {
                 to_server: Traffic { packets: 3, bytes: 294 },
                 to_client: Traffic { packets: 3, bytes: 294 },
-                created: created(NOW_NS - 90_000 * S),
+                created: tick(NOW_NS - 90_000 * S),
                 last_seen_tick: seen(0),
                 timeout_ticks: seconds_to_ticks(30),
                 rule: 99,
@@ -126,7 +126,7 @@ pub(super) fn sessions() -> Vec<(SessionKey, Session)> {
         (
             odd,
             Session {
-                created: created(NOW_NS),
+                created: tick(NOW_NS),
                 last_seen_tick: seen(0),
                 timeout_ticks: seconds_to_ticks(600),
                 rule: 2,

@@ -1,9 +1,10 @@
 //! The loaded programs, a frame at a time, and everything that moved.
 
-use std::{ops::ControlFlow, os::fd::OwnedFd, path::Path};
+use std::{ops::ControlFlow, os::fd::OwnedFd, path::Path, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use mseg::{
+    clock::monotonic_ns,
     instance::{Access, Instance, Options, Table},
     view::{State, TcpState},
 };
@@ -13,10 +14,12 @@ use mseg_ebpf::{
         reason::{LIMIT, Reason},
         session::{Session as Entry, SessionKey},
         stats::Counter,
+        time::{TICK_SHIFT, tick},
     },
     packet::{Packet, parse},
     session::key,
 };
+use zerocopy::IntoBytes;
 
 use super::expectation::verdict_name;
 use crate::{
@@ -33,6 +36,7 @@ pub struct Bench {
     instance: Instance,
     programs: [OwnedFd; 2],
     config: OwnedFd,
+    tables: Vec<(Table, OwnedFd)>,
     ifindex: u32,
     zone: u16,
 }
@@ -69,7 +73,11 @@ impl Bench {
         };
         let programs = [open(format!("progs/{role}_in"))?, open(format!("progs/{role}_out"))?];
         let config = open(format!("maps/{}", map::CONFIG))?;
-        Ok(Self { instance, programs, config, ifindex, zone: record.zone })
+        let tables = Table::ALL.into_iter().map(|table| Ok((table, open(format!("maps/{}", table.name()))?)));
+        let tables = tables.collect::<Result<_>>()?;
+        // Within the tick of the attach nothing is held to its window.
+        thread::sleep(2 * Duration::from_nanos(1 << TICK_SHIFT));
+        Ok(Self { instance, programs, config, tables, ifindex, zone: record.zone })
     }
 
     /// The instance.
@@ -134,6 +142,26 @@ impl Bench {
         };
         Table::ALL.into_iter().try_for_each(|table| self.instance.for_each_session(table, &mut keep))?;
         Ok(keys)
+    }
+
+    /// Makes every session look as if it had last been seen so long ago.
+    ///
+    /// # Errors
+    /// When a map cannot be changed.
+    pub fn idle(&self, time: Duration) -> Result<()> {
+        let ticks = u32::try_from(time.as_nanos() >> TICK_SHIFT).context("ticks repeat before that")?;
+        let seen = tick(monotonic_ns()?).wrapping_sub(ticks);
+        for (table, map) in &self.tables {
+            let mut found = Vec::new();
+            self.instance.for_each_session(*table, &mut |key, session| {
+                found.push((*key, Entry { last_seen_tick: seen, ..*session }));
+                ControlFlow::Continue(())
+            })?;
+            for (key, session) in found {
+                bpf::put(map, key.as_bytes(), session.as_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets every session.

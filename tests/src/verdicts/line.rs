@@ -39,6 +39,8 @@ pub enum Statement {
     Reset,
     /// `wait N ms`.
     Wait(Duration),
+    /// `idle N s|d`: as if every session had last been seen so many seconds or days ago.
+    Idle(Duration),
     /// `sessions N`: so many are there now.
     Sessions(usize),
     /// `fill N in|out PACKET`: so many packets that differ where the packet has a `*`; nothing is asserted.
@@ -106,6 +108,14 @@ fn statements(code: &str) -> Result<Vec<Statement>> {
         "generation" => Statement::Generation(Some(words.number("a generation")?)),
         "reset" => Statement::Reset,
         "wait" => Statement::Wait(Duration::from_millis(words.number("milliseconds")?)),
+        "idle" => {
+            let number: u64 = words.number("how long")?;
+            Statement::Idle(Duration::from_secs(match words.take("s or d")? {
+                "s" => number,
+                "d" => number * 86_400,
+                other => bail!("there is no unit {other:?}"),
+            }))
+        }
         "sessions" => Statement::Sessions(words.number("a number of sessions")?),
         "open" => return open(words),
         "fill" => {

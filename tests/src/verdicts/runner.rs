@@ -122,6 +122,7 @@ impl Runner<'_> {
             Statement::Outside(_) => {}
             Statement::Reset => self.bench()?.reset()?,
             Statement::Wait(time) => thread::sleep(*time),
+            Statement::Idle(time) => self.bench()?.idle(*time)?,
             Statement::Sessions(expected) => {
                 let count = self.bench()?.sessions()?.len();
                 ensure!(count == *expected, "there are {count} sessions");
