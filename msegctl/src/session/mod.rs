@@ -219,7 +219,7 @@ impl Rejudged {
     /// For people.
     pub(crate) fn describe(self, text: &mut Text) {
         let Self { live, to_rejudge } = self;
-        text.line(format!("sessions: {to_rejudge} of {live} are judged again by their next packet"));
+        text.line(format!("sessions to be judged again by their next packet: {to_rejudge} of {live}"));
     }
 }
 
