@@ -143,7 +143,7 @@ fn policy(instance: &Instance, generation: u32) -> Result<Option<PolicyStatus>> 
         generation,
         applied: Time::of_unix_ns(header.applied_unix_ns),
         rules: count_rules(&instance.policy_text(generation)?.unwrap_or_default()),
-        entries: header.entries,
+        entries: header.verdicts,
     }))
 }
 

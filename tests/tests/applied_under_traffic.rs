@@ -106,65 +106,68 @@ impl<'a> Judge<'a> {
 #[test]
 fn no_packet_is_judged_by_a_mixture_of_two_policies() -> Result<()> {
     let applies = setting("MSEG_APPLIES", 100)?;
-    in_a_lab(|lab| {
-        lab.mounts.run(|| PATHS.iter().zip(POLICIES).try_for_each(|(path, text)| fs::write(path, text)))?;
-        lab.attach(&["--policy", PATHS[1], "--mode", "enforce", "--half-open-per-source", "0"])?;
-        let instance = lab.mounts.run(|| Instance::open(&Options::default(), Access::Read))?;
-        let mut ring = lab.mounts.run(|| instance.events())?;
-        let mut blaster = Blaster::new(&lab.client, PEER, datagrams())?;
-        let over = AtomicBool::new(false);
-        let start = Instant::now();
-        let (sent, events) = thread::scope(|scope| -> Result<(u64, u64)> {
-            let traffic = scope.spawn(|| -> Result<u64> {
-                let mut sent = 0;
-                while !over.load(Ordering::Relaxed) {
-                    blaster.send(256)?;
-                    sent += 256;
-                }
-                Ok(sent)
-            });
-            let reader = scope.spawn(|| -> Result<u64> {
-                let mut judge = Judge::new(&instance);
-                while !over.load(Ordering::Relaxed) {
-                    while let Some(record) = ring.next()? {
-                        let end = record.end;
-                        let Ok(event) = Event::try_read_from_bytes(record.bytes) else { bail!("not an event") };
-                        // The host's own packets are none of the policies' business.
-                        if event.session.rule >= rule::FIRST {
-                            judge.check(event.session.generation, event.session.rule, "an event")?;
-                        }
-                        ring.release(end);
-                    }
-                    thread::sleep(Duration::from_millis(1));
-                }
-                Ok(judge.judged)
-            });
+    // The names of rules are read where the pins are.
+    in_a_lab(|lab| lab.mounts.run(|| take_turns(lab, applies)))
+}
+
+fn take_turns(lab: &Lab, applies: u32) -> Result<()> {
+    PATHS.iter().zip(POLICIES).try_for_each(|(path, text)| fs::write(path, text))?;
+    lab.attach(&["--policy", PATHS[1], "--mode", "enforce", "--half-open-per-source", "0"])?;
+    let instance = Instance::open(&Options::default(), Access::Read)?;
+    let mut ring = instance.events()?;
+    let mut blaster = Blaster::new(&lab.client, PEER, datagrams())?;
+    let over = AtomicBool::new(false);
+    let start = Instant::now();
+    let (sent, events) = thread::scope(|scope| -> Result<(u64, u64)> {
+        let traffic = scope.spawn(|| -> Result<u64> {
+            let mut sent = 0;
+            while !over.load(Ordering::Relaxed) {
+                blaster.send(256)?;
+                sent += 256;
+            }
+            Ok(sent)
+        });
+        let reader = scope.spawn(|| -> Result<u64> {
             let mut judge = Judge::new(&instance);
-            let applied = (0..applies).try_for_each(|turn| -> Result<()> {
-                let applied = lab.json(&["policy", "apply", PATHS[turn as usize % 2]])?;
-                expect(&applied, "/generation", turn + 2)?;
-                if turn % 10 == 0 { judge.check_sessions() } else { Ok(()) }
-            });
-            over.store(true, Ordering::Relaxed);
-            let sent = traffic.join().expect("the traffic does not panic")?;
-            let events = reader.join().expect("the reader does not panic")?;
-            applied.map(|()| (sent, events + judge.judged))
-        })?;
-        let took = start.elapsed();
-        let (names, hits) = (instance.rule_names()?, instance.rule_hits()?);
-        let packets = |wanted: &str| -> Result<u64> {
-            let named = names.iter().find(|(_, name)| *name == wanted).with_context(|| format!("no rule {wanted}"))?;
-            Ok(hits[*named.0 as usize].packets)
-        };
-        let [base, default] = [packets("base")?, packets("default-in")?];
-        ensure!(base == 0 && default == 0, "a mixture: {base} packets by base, {default} by the default");
-        for name in ["even-allow", "even-deny", "odd-allow", "odd-deny"] {
-            ensure!(packets(name)? > 0, "{name} has decided nothing");
-        }
-        ensure!(events > 0, "nothing was looked at");
-        println!("{applies} applies in {took:?} under {sent} packets: {events} decisions looked at, no mixture");
-        Ok(())
-    })
+            while !over.load(Ordering::Relaxed) {
+                while let Some(record) = ring.next()? {
+                    let end = record.end;
+                    let Ok(event) = Event::try_read_from_bytes(record.bytes) else { bail!("not an event") };
+                    // The host's own packets are none of the policies' business.
+                    if event.session.rule >= rule::FIRST {
+                        judge.check(event.session.generation, event.session.rule, "an event")?;
+                    }
+                    ring.release(end);
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+            Ok(judge.judged)
+        });
+        let mut judge = Judge::new(&instance);
+        let applied = (0..applies).try_for_each(|turn| -> Result<()> {
+            let applied = lab.json(&["policy", "apply", PATHS[turn as usize % 2]])?;
+            expect(&applied, "/generation", turn + 2)?;
+            if turn % 10 == 0 { judge.check_sessions() } else { Ok(()) }
+        });
+        over.store(true, Ordering::Relaxed);
+        let sent = traffic.join().expect("the traffic does not panic")?;
+        let events = reader.join().expect("the reader does not panic")?;
+        applied.map(|()| (sent, events + judge.judged))
+    })?;
+    let took = start.elapsed();
+    let (names, hits) = (instance.rule_names()?, instance.rule_hits()?);
+    let packets = |wanted: &str| -> Result<u64> {
+        let named = names.iter().find(|(_, name)| *name == wanted).with_context(|| format!("no rule {wanted}"))?;
+        Ok(hits[*named.0 as usize].packets)
+    };
+    let [base, default] = [packets("base")?, packets("default-in")?];
+    ensure!(base == 0 && default == 0, "a mixture: {base} packets by base, {default} by the default");
+    for name in ["even-allow", "even-deny", "odd-allow", "odd-deny"] {
+        ensure!(packets(name)? > 0, "{name} has decided nothing");
+    }
+    ensure!(events > 0, "nothing was looked at");
+    println!("{applies} applies in {took:?} under {sent} packets: {events} decisions looked at, no mixture");
+    Ok(())
 }
 
 /// The longest time for which a thread that only sleeps a millisecond did not come to its turn.

@@ -18,7 +18,7 @@ use mseg_ebpf::abi::policy::POLICY_SLOTS;
 pub(crate) use self::waiting::settle;
 use self::{
     build::Built,
-    slots::{kept, names_in_use, next_generation, remove_pins},
+    slots::{kept, next_generation, remove_pins},
     switch::Target,
 };
 pub use self::{
@@ -41,7 +41,7 @@ pub struct Applied {
     pub generation: u32,
     /// Whether it is a new one; `false` if the active policy was the same already.
     pub changed: bool,
-    /// Entries of the compiled rule set.
+    /// Combinations of classes in its verdict table.
     pub entries: u32,
     /// What differs from the policy before.
     pub changes: Changes,
@@ -66,19 +66,19 @@ pub fn apply(instance: &Instance, lock: &Lock, policy: &Policy, confirm: Option<
     let kept = kept(instance, active)?;
     let generation = next_generation(active, &kept);
     let staying: Vec<u32> = kept.iter().copied().filter(|g| g % POLICY_SLOTS != generation % POLICY_SLOTS).collect();
-    let names = names_in_use(instance, &staying)?;
+    let names = instance.policy_rule_names(&staying)?;
     let mut ids = RuleIds::from_names(names.clone());
     let compiled = compile::compile(policy, &mut ids)?;
     let changes = changes(instance, active, &text)?;
 
     let built = Built::new(instance, generation, compiled)?;
-    built.verify()?;
+    built.verify(policy, &ids)?;
     built.publish(instance, generation, &names).inspect_err(|_| {
         // Nobody uses it; the pins of an unfinished generation would be removed by the next apply, too.
         let _ = remove_pins(instance, generation);
     })?;
     waiting::change(instance, &config, Target { generation, ..Target::of(&config) }, waiting::deadline(confirm)?)?;
-    Ok(Applied { generation, changed: true, entries: built.header.entries, changes })
+    Ok(Applied { generation, changed: true, entries: built.tables.header.verdicts, changes })
 }
 
 /// What [`apply`] would do; changes nothing. `generation` is the active one.
@@ -94,7 +94,7 @@ pub fn preview(instance: &Instance, policy: &Policy) -> Result<Applied> {
     let generation = instance.config()?.generation;
     let compiled = compile::compile(policy, &mut RuleIds::from_names(instance.rule_names()?))?;
     let changes = changes(instance, generation, &text)?;
-    Ok(Applied { generation, changed: true, entries: compiled.header.entries, changes })
+    Ok(Applied { generation, changed: true, entries: compiled.tables.header.verdicts, changes })
 }
 
 /// What is so if the active policy has this canonical text already.
@@ -106,7 +106,7 @@ fn unchanged(instance: &Instance, text: &str) -> Result<Option<Applied>> {
     let header = instance.policy_header(generation)?;
     Ok(header.map(|header| {
         let changes = Changes::default();
-        Applied { generation, changed: false, entries: header.entries, changes }
+        Applied { generation, changed: false, entries: header.verdicts, changes }
     }))
 }
 

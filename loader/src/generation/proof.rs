@@ -5,7 +5,7 @@ use mseg_ebpf::abi::policy::PolicyHeader;
 
 use super::waiting::msegctl;
 use crate::{
-    compile::{self, Compiled, RuleIds},
+    compile::{self, RuleIds},
     error::{Code, Error, Result},
     instance::Instance,
     policy::{self, Policy},
@@ -41,19 +41,16 @@ fn prove(instance: &Instance, generation: u32) -> Result<Proven> {
     let header = instance.policy_header(generation)?.ok_or_else(|| not_kept(instance, generation))?;
     let text = instance.policy_text(generation)?.ok_or_else(|| not_kept(instance, generation))?;
     let policy = parse(generation, &text)?;
-    let compiled = compile::compile(&policy, &mut RuleIds::from_names(instance.rule_names()?))?;
-    if !holds(instance, generation, &header, &compiled)? {
+    // With the ids that its own maps say.
+    let mut ids = RuleIds::from_names(instance.policy_rule_names(&[generation])?);
+    let compiled = compile::compile(&policy, &mut ids)?;
+    let tables = instance.tables(generation)?.ok_or_else(|| not_kept(instance, generation))?;
+    if !tables.says_the_same(&compiled.tables) {
         let message = format!("the maps of policy generation {generation} do not hold what its text says");
         let hint = format!("apply a policy file again: {}", msegctl(instance, "policy apply FILE"));
         return Err(Error::new(Code::Abi, message).hint(hint));
     }
     Ok(Proven { header, text, policy })
-}
-
-/// Whether the maps of a generation hold what was compiled.
-fn holds(instance: &Instance, generation: u32, header: &PolicyHeader, compiled: &Compiled) -> Result<bool> {
-    let expected = PolicyHeader { generation, applied_unix_ns: header.applied_unix_ns, ..compiled.header };
-    Ok(*header == expected && instance.rule_entries(generation)? == compiled.entries)
 }
 
 /// The policy of a generation's text.

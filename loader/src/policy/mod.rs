@@ -19,6 +19,7 @@ mod lexer;
 mod line;
 mod model;
 mod print;
+pub(crate) mod sample;
 mod statement;
 #[cfg(test)]
 mod tests;

@@ -85,12 +85,10 @@ fn policy(instance: &Instance, status: &StatusView) -> Result<Check> {
         return Ok(Check::fail("policy", "no policy is active: everything that needs one is denied", HINT));
     };
     let proven = generation::read(instance, active.generation)?;
+    let (generation, rules) = (active.generation, proven.policy.rules.len());
     Ok(Check::ok(
         "policy",
-        format!(
-            "generation {}: the text compiles to the {} entries in force",
-            active.generation, proven.header.entries
-        ),
+        format!("generation {generation}: the tables in force are what its {rules} rules compile to"),
     ))
 }
 

@@ -40,7 +40,7 @@ impl From<Kept> for GenerationRow {
             generation: kept.generation,
             applied: Time::of_unix_ns(kept.header.applied_unix_ns),
             rules: kept.rules,
-            entries: kept.header.entries,
+            entries: kept.header.verdicts,
             bytes: kept.bytes,
             state: kept.role,
         }
