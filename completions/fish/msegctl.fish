@@ -42,7 +42,7 @@ complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "doctor" -d 'Check e
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "session" -d 'List, count and delete sessions'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "denied" -d 'List what was denied lately'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "rule" -d 'List, add and delete rules'
-complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "policy" -d 'Apply, check, format and show the policy'
+complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "policy" -d 'Apply, check, compare and show the policy, and go back to a former one'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "mode" -d 'Show or set whether denied packets are dropped'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "stats" -d 'Show the counters'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
@@ -336,27 +336,33 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_su
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -l instance -d 'The instance to work on' -r
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -s j -l json -d 'Write JSON: one object'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -s p -l pretty -d 'Write indented JSON'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -l plain -d 'Write TSV: fields separated by tabs'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -l no-header -d 'Leave out the header of text and TSV'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -s q -l quiet -d 'Do not say what a change did'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -s v -l verbose -d 'Show more columns and details'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -f -a "apply" -d 'Make a policy the active one, at once and as a whole'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -f -a "check" -d 'Check a policy file without loading anything'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -f -a "fmt" -d 'Write a policy file in canonical form, with its comments'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check fmt show" -f -a "show" -d 'Print the active policy'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "apply" -d 'Make a policy the active one, at once and as a whole'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "confirm" -d 'Keep the change that waits to be confirmed'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "rollback" -d 'Undo the change that waits to be confirmed, or go back to a generation that is kept'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "history" -d 'List the generations that are kept'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "diff" -d 'Show what differs between two policies'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "check" -d 'Check a policy file without loading anything'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "show" -d 'Print the active policy'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l confirm -d 'Undo it after this time, such as 90s or 10m, unless `policy confirm` is run' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l instance -d 'The instance to work on' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l exit-code -d 'Exit with 1 if the policy is another one than before'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l dry-run -d 'Only say what would change'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -s j -l json -d 'Write JSON: one object'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -s p -l pretty -d 'Write indented JSON'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l plain -d 'Write TSV: fields separated by tabs'
@@ -364,6 +370,55 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from confirm" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from confirm" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from confirm" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from confirm" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from confirm" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from confirm" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from confirm" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from confirm" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from confirm" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from confirm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l confirm -d 'Undo it after this time, such as 90s or 10m, unless `policy confirm` is run' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from history" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from history" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from history" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from history" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from history" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from history" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from history" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from history" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from history" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from history" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from diff" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from diff" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from diff" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from diff" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from diff" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from diff" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from diff" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from diff" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from diff" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -376,20 +431,7 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
-always\t'Always'
-never\t'Never'"
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l instance -d 'The instance to work on' -r
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l check -d 'Write nothing; the exit status is 1 if something would change'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s w -l write -d 'Rewrite the file in place'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s j -l json -d 'Write JSON: one object'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s p -l pretty -d 'Write indented JSON'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l plain -d 'Write TSV: fields separated by tabs'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l no-header -d 'Leave out the header of text and TSV'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s q -l quiet -d 'Do not say what a change did'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s v -l verbose -d 'Show more columns and details'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from show" -l generation -d 'A generation that is kept instead of the active one' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -402,20 +444,21 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set" -l instance -d 'The instance to work on' -r
-complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
-complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set" -s j -l json -d 'Write JSON: one object'
-complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set" -s p -l pretty -d 'Write indented JSON'
-complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set" -l plain -d 'Write TSV: fields separated by tabs'
-complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set" -l no-header -d 'Leave out the header of text and TSV'
-complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set" -s q -l quiet -d 'Do not say what a change did'
-complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set" -s v -l verbose -d 'Show more columns and details'
-complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set" -f -a "show" -d 'Show the mode'
-complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set" -f -a "set" -d 'Set the mode'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -f -a "show" -d 'Show the mode'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -f -a "set" -d 'Set the mode'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and not __fish_seen_subcommand_from show set confirm" -f -a "confirm" -d 'Keep the change that waits to be confirmed; as `policy confirm`'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -428,6 +471,7 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_su
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -l confirm -d 'Undo it after this time, such as 90s or 10m, unless `policy confirm` is run' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -440,6 +484,18 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_su
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c msegctl -n "__fish_msegctl_using_subcommand stats; and not __fish_seen_subcommand_from show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

@@ -1,10 +1,19 @@
 //! `msegctl mode`.
 
-use mseg::{attach::Mode, error::Result, instance::Access};
+use std::time::Duration;
+
+use mseg::{
+    attach::Mode,
+    error::Result,
+    generation::{self, Waiting},
+    instance::{Access, Instance},
+    view::WaitingView,
+};
 
 use crate::{
     cli::ModeCommand,
     output::{Report, Text, Tone},
+    policy,
     run::{Outcome, Run},
     stop::Stop,
 };
@@ -14,6 +23,8 @@ use crate::{
 pub(crate) struct ModeReport {
     /// What becomes of denied packets.
     pub(crate) mode: Mode,
+    /// The change that waits to be confirmed; null if none does.
+    pub(crate) waiting: Option<WaitingView>,
 }
 
 impl Report for ModeReport {
@@ -21,6 +32,9 @@ impl Report for ModeReport {
 
     fn describe(&self, text: &mut Text, _: bool) {
         text.line(self.mode.name());
+        if let Some(waiting) = &self.waiting {
+            text.toned_line(waiting.to_string(), Tone::Warn);
+        }
     }
 }
 
@@ -35,15 +49,28 @@ pub(crate) fn tone(mode: Mode) -> Tone {
 pub(crate) fn run(run: &mut Run<'_>, command: &ModeCommand) -> Result<Outcome, Stop> {
     match command {
         ModeCommand::Show => {
-            let mode = Mode::from_value(run.open(Access::Read)?.config()?.mode);
-            run.output.report(&ModeReport { mode })?;
+            let instance = run.open(Access::Read)?;
+            let report = read(run, &instance)?;
+            run.output.report(&report)?;
+            Ok(Outcome::Done)
         }
-        ModeCommand::Set { mode } => {
-            let instance = run.open(Access::Write)?;
-            let _lock = instance.lock()?;
-            instance.set_mode(mode.value())?;
-            run.output.done(&ModeReport { mode: *mode })?;
-        }
+        ModeCommand::Set { mode, confirm } => set(run, *mode, confirm.time),
+        ModeCommand::Confirm => policy::confirm(run),
     }
+}
+
+fn set(run: &mut Run<'_>, mode: Mode, confirm: Option<Duration>) -> Result<Outcome, Stop> {
+    let instance = run.open(Access::Write)?;
+    let lock = instance.lock()?;
+    generation::set_mode(&instance, &lock, mode, confirm)?;
+    let report = read(run, &instance)?;
+    run.output.done(&report)?;
     Ok(Outcome::Done)
+}
+
+fn read(run: &Run<'_>, instance: &Instance) -> Result<ModeReport> {
+    let config = instance.config()?;
+    let context = run.context(instance)?;
+    let waiting = Waiting::of(&config).map(|waiting| WaitingView::new(&context, &waiting));
+    Ok(ModeReport { mode: Mode::from_value(config.mode), waiting })
 }

@@ -3,9 +3,9 @@
 use mseg::{
     attach::{self, Mode, hook_name, role_name},
     error::Result,
-    generation,
+    generation::{Waiting, count_rules},
     instance::{Access, Instance, interface_name},
-    view::{Context, EventsView, FillView, InterfaceView, PolicyStatus, StatusView, Time},
+    view::{Context, EventsView, FillView, InterfaceView, PolicyStatus, StatusView, Time, WaitingView},
 };
 use mseg_ebpf::abi::{config, map, meta::Meta};
 
@@ -33,6 +33,9 @@ impl Report for StatusReport {
         let status = &self.status;
         text.field("instance", format!("{} ({})", status.instance, status.path));
         text.toned_field("mode", status.mode.name(), mode::tone(status.mode));
+        if let Some(waiting) = &status.waiting {
+            text.toned_field("waiting", waiting, Tone::Warn);
+        }
         match &status.policy {
             Some(p) => {
                 let (applied, ago) = (p.applied, ago(self.now, p.applied));
@@ -121,6 +124,7 @@ pub(crate) fn read(instance: &Instance, context: &Context) -> Result<StatusView>
         mode: Mode::from_value(config.mode),
         midstream: midstream_name(config.midstream),
         grace_until: in_grace.then(|| context.time(config.grace_until_ns)),
+        waiting: Waiting::of(&config).map(|waiting| WaitingView::new(context, &waiting)),
         policy: policy(instance, config.generation)?,
         interfaces: loaded.interfaces.iter().map(|i| interface(context, i)).collect(),
         sessions: fill(map::SESSIONS, sessions),
@@ -138,7 +142,7 @@ fn policy(instance: &Instance, generation: u32) -> Result<Option<PolicyStatus>> 
     Ok(Some(PolicyStatus {
         generation,
         applied: Time::of_unix_ns(header.applied_unix_ns),
-        rules: generation::current(instance)?.rules.len(),
+        rules: count_rules(&instance.policy_text(generation)?.unwrap_or_default()),
         entries: header.verdicts,
     }))
 }

@@ -3,6 +3,8 @@
 use std::{os::fd::AsFd, time::Duration};
 
 use mseg::{
+    attach::Mode,
+    clock::monotonic_ns,
     error::{Code, Error, Result},
     instance::Instance,
     kernel::ring::Ring,
@@ -48,6 +50,10 @@ pub(crate) struct Daemon {
     lost: u64,
     /// The policy generation that was told of last.
     generation: u32,
+    /// The mode that was told of last.
+    mode: Mode,
+    /// When the kernel's side undoes a change unless it is confirmed: nanoseconds of `CLOCK_MONOTONIC`, 0 if none waits.
+    deadline_ns: u64,
 }
 
 /// What a wait ended with.
@@ -69,8 +75,22 @@ impl Daemon {
         once: bool,
     ) -> Result<Self> {
         let names = Names::new(&instance)?;
-        let batch = Batch::default();
-        Ok(Self { instance, ring, output, signals, watch, once, names, batch, written: 0, lost: 0, generation: 0 })
+        let config = instance.config()?;
+        Ok(Self {
+            instance,
+            ring,
+            output,
+            signals,
+            watch,
+            once,
+            names,
+            batch: Batch::default(),
+            written: 0,
+            lost: 0,
+            generation: config.generation,
+            mode: Mode::from_value(config.mode),
+            deadline_ns: config.deadline_ns,
+        })
     }
 
     /// Reads until it is asked to end.
@@ -88,7 +108,8 @@ impl Daemon {
             if busy {
                 self.wait(Some(PAUSE), false)?;
             }
-            at_rest = self.wait((!at_rest).then_some(LAST_LOOK), true)? == Woken::Timeout;
+            let limit = [(!at_rest).then_some(LAST_LOOK), self.until_deadline()?].into_iter().flatten().min();
+            at_rest = self.wait(limit, true)? == Woken::Timeout;
             self.signals.read()?;
             if self.signals.take_hang_up() && !self.output.reopen()? {
                 // Nothing to open anew: the terminal has gone.
@@ -97,14 +118,24 @@ impl Daemon {
         }
     }
 
+    /// How long until a change is undone, which wakes nobody; `None` if none waits.
+    fn until_deadline(&self) -> Result<Option<Duration>> {
+        if self.deadline_ns == 0 {
+            return Ok(None);
+        }
+        let left = Duration::from_nanos(self.deadline_ns.saturating_sub(monotonic_ns()?));
+        // Not too early: poll(2) knows no less than milliseconds.
+        Ok(Some(left + Duration::from_millis(1)))
+    }
+
     fn start(&mut self) -> Result<(), Stop> {
         let stats = self.instance.event_stats()?;
-        self.generation = self.instance.config()?.generation;
         self.lost = stats.lost;
         let started = Started {
             instance: &self.instance.options().name,
             version: env!("CARGO_PKG_VERSION"),
             generation: self.generation,
+            mode: self.mode,
             submitted: stats.submitted,
             lost: stats.lost,
             unread: self.ring.unreleased() / EVENT_BYTES,
@@ -142,7 +173,9 @@ impl Daemon {
     /// Writes what is in the ring, and what the counters say. Whether there was anything.
     fn round(&mut self) -> Result<bool, Stop> {
         self.names.refresh(&self.instance)?;
-        let active = self.instance.config()?.generation;
+        let config = self.instance.config()?;
+        let (active, mode) = (config.generation, Mode::from_value(config.mode));
+        self.deadline_ns = config.deadline_ns;
         // No further: under a flood the round would not end.
         let end = self.ring.end();
         let before = self.written;
@@ -153,6 +186,10 @@ impl Daemon {
         self.ring.release(self.ring.looked_at());
         if active != self.generation {
             self.change_to(active)?;
+        }
+        if mode != self.mode {
+            self.mode = mode;
+            self.tell(EventView::ModeChanged { mode })?;
         }
         // After the ring was read: what was lost before its last record is counted by now.
         let lost = self.instance.event_stats()?.lost;

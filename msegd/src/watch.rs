@@ -26,8 +26,9 @@ impl Watch {
 
     fn begin(options: &Options) -> nix::Result<Self> {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-        let changes = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVE;
-        // The kept policy generations come and go there.
+        let pins = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_MOVE;
+        // The kept policy generations come and go there; whoever changes policy or mode touches the directory.
+        let changes = pins | AddWatchFlags::IN_ATTRIB;
         for name in ["maps", "policy"] {
             inotify.add_watch(&options.directory().join(name), changes | AddWatchFlags::IN_ONLYDIR)?;
         }

@@ -16,7 +16,10 @@ const MAP_UPDATE_ELEM: i32 = 2;
 const OBJ_PIN: i32 = 6;
 const OBJ_GET: i32 = 7;
 const PROG_TEST_RUN: i32 = 10;
+const MAP_GET_NEXT_ID: i32 = 12;
 const PROG_GET_FD_BY_ID: i32 = 13;
+const MAP_GET_FD_BY_ID: i32 = 14;
+const OBJ_GET_INFO_BY_FD: i32 = 15;
 const PROG_QUERY: i32 = 16;
 const LINK_CREATE: i32 = 28;
 
@@ -185,6 +188,32 @@ pub fn attach_tcx(program: &OwnedFd, interface: u32, hook: u32) -> io::Result<Ow
 /// Whether a program is still loaded.
 pub fn program_lives(id: u32) -> bool {
     call_for_fd(PROG_GET_FD_BY_ID, &mut [id, 0, 0]).is_ok()
+}
+
+/// How many maps of this name and number of entries there are on the whole machine, pinned or not.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn count_maps(name: &str, max_entries: u32) -> io::Result<usize> {
+    let (mut id, mut found) = (0, 0);
+    loop {
+        let mut attributes = [id, 0, 0];
+        match call(MAP_GET_NEXT_ID, &mut attributes) {
+            Ok(_) => id = attributes[1],
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            Err(error) => return Err(error),
+        }
+        // It may be gone by now.
+        let Ok(map) = call_for_fd(MAP_GET_FD_BY_ID, &mut [id, 0, 0]) else { continue };
+        // The beginning of `struct bpf_map_info`: type, id, sizes of key and value, entries, flags, name.
+        let mut info = [0_u32; 10];
+        let mut attributes = [0; 4];
+        (attributes[0], attributes[1]) = (map.as_raw_fd().cast_unsigned(), 40);
+        put_address(&mut attributes, 2, info.as_mut_ptr().cast_const().cast());
+        call(OBJ_GET_INFO_BY_FD, &mut attributes)?;
+        let its_name: Vec<u8> = info[6..].iter().flat_map(|word| word.to_ne_bytes()).take_while(|b| *b != 0).collect();
+        found += usize::from(its_name == name.as_bytes() && info[4] == max_entries);
+    }
 }
 
 pub(crate) fn put_address(attributes: &mut [u32], at: usize, pointer: *const u8) {

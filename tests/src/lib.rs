@@ -31,6 +31,7 @@ pub mod process;
 pub mod programs;
 pub mod ring;
 pub mod run_time;
+pub mod stepper;
 pub mod topology;
 pub mod traffic;
 pub mod verdicts;

@@ -49,6 +49,11 @@ pub struct Config {
     /// When a host interface was attached last: nanoseconds of `CLOCK_MONOTONIC`. A connection that was not seen since may
     /// have gone on unseen, so its windows are learnt anew.
     pub attached_ns: u64,
+    /// The generation that was active before [`Self::generation`] without having to be confirmed: what `policy rollback`
+    /// returns to. Only user space reads it; 0, or the active generation itself: not known.
+    pub previous_generation: u32,
+    /// Zero.
+    pub reserved: u32,
     /// Entries of SESSIONS that user space has put in (adopted), added to atomically.
     pub adopted_sessions: u64,
     /// Entries of DATAGRAMS that user space has put in.

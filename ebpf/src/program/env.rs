@@ -55,14 +55,15 @@ impl Env {
     pub(crate) fn new(skb: *mut __sk_buff, direction: u8, workload: bool) -> Option<Self> {
         let config = maps::CONFIG.get_ptr(0)?;
         // SAFETY: a pointer the kernel returned for this map; user space stores each field atomically.
-        let (mut generation, mut mode, midstream, grace_until_ns, marks, deadline_ns) = unsafe {
+        let (deadline_ns, mut generation, mut mode, midstream, grace_until_ns, marks) = unsafe {
             (
+                // First: it is cleared only after what it guards was made to say the same.
+                memory::load(&raw const (*config).deadline_ns),
                 memory::load(&raw const (*config).generation),
                 memory::load(&raw const (*config).mode),
                 memory::load(&raw const (*config).midstream),
                 memory::load(&raw const (*config).grace_until_ns),
                 memory::load(&raw const (*config).marks),
-                memory::load(&raw const (*config).deadline_ns),
             )
         };
         // SAFETY: the helper has no preconditions.

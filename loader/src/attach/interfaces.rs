@@ -22,7 +22,9 @@ use crate::{
     clock::monotonic_ns,
     error::{Code, Error, Result},
     generation,
-    instance::{Access, Instance, Lock, Options, instances, interface_name, interfaces::name_field, paths::Paths},
+    instance::{
+        Access, Instance, Lock, Options, config::Store, instances, interface_name, interfaces::name_field, paths::Paths,
+    },
     kernel::{clsact, object::Program},
     policy::Policy,
 };
@@ -107,6 +109,7 @@ pub fn attach(options: &AttachOptions) -> Result<Attached> {
         create(&paths, &mut undo)?;
     }
     let instance = Instance::open_checked(&options.instance, Access::Write, true)?;
+    generation::settle(&instance, &lock)?;
     if !created {
         complete(&paths, &mut undo)?;
     }
@@ -295,12 +298,14 @@ impl Work<'_> {
         let policy = self.options.policy.as_ref().or((before.generation == 0).then_some(&empty));
         let mut changed = false;
         if let Some(policy) = policy {
-            restore(&mut self.undo, |i, v| i.set_generation(v as u32), before.generation.into());
-            changed = generation::apply_locked(self.instance, lock, policy)?.changed;
+            let previous = before.previous_generation.into();
+            restore(&mut self.undo, |i, v| i.store(Store::PreviousGeneration(v as u32)), previous);
+            restore(&mut self.undo, |i, v| i.store(Store::Generation(v as u32)), before.generation.into());
+            changed = generation::apply(self.instance, lock, policy, None)?.changed;
         }
         if let Some(mode) = self.options.mode {
             restore(&mut self.undo, |i, v| i.set_mode(v as u32), before.mode.into());
-            self.instance.set_mode(mode.value())?;
+            generation::set_mode(self.instance, lock, mode, None)?;
         }
         Ok(changed)
     }

@@ -4,23 +4,38 @@
 //! built stays out of reach of the programs until CONFIG names its number.
 
 mod build;
+mod changes;
+mod history;
+mod proof;
 mod slots;
+mod switch;
+mod waiting;
+
+use std::time::Duration;
 
 use mseg_ebpf::abi::policy::POLICY_SLOTS;
 
+pub(crate) use self::waiting::settle;
 use self::{
     build::Built,
     slots::{kept, next_generation, remove_pins},
+    switch::Target,
+};
+pub use self::{
+    changes::{Changes, Named, Names, count_rules},
+    history::{Kept, Role, RolledBack, history, rollback, rollback_target},
+    proof::{Proven, read},
+    waiting::{MAX_CONFIRM, MIN_CONFIRM, Waiting, check_confirm, confirm, refuse_while_waiting, set_mode},
 };
 use crate::{
     compile::{self, RuleIds},
     error::{Code, Error, Result},
     instance::{Instance, Lock},
-    policy::{self, Policy},
+    policy::Policy,
 };
 
-/// What [`apply`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What [`apply`] did, or what [`preview`] says that it would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// The generation that is active now.
     pub generation: u32,
@@ -28,34 +43,33 @@ pub struct Applied {
     pub changed: bool,
     /// Combinations of classes in its verdict table.
     pub entries: u32,
+    /// What differs from the policy before.
+    pub changes: Changes,
 }
 
-/// Makes `policy` the active one, under the instance's lock.
+/// Makes `policy` the active one: for good, or with `confirm` for this time unless it is confirmed. The lock is held by
+/// the caller from reading what the policy was made of on. If it is active already nothing is changed, and nothing waits.
 ///
 /// # Errors
-/// [`Code::InvalidPolicy`] if it does not compile, or what the kernel says; the active policy is then as before.
-pub fn apply(instance: &Instance, policy: &Policy) -> Result<Applied> {
-    apply_locked(instance, &instance.lock()?, policy)
-}
-
-/// [`apply`] for a caller that holds the lock, as one that reads the policy, changes it and applies it must.
-pub fn apply_locked(instance: &Instance, _lock: &Lock, policy: &Policy) -> Result<Applied> {
+/// [`Code::InvalidPolicy`] if it does not compile, [`Code::Failed`] while another change waits, [`Code::Usage`] if
+/// `confirm` is out of range, or what the kernel says; the active policy is then as before.
+pub fn apply(instance: &Instance, lock: &Lock, policy: &Policy, confirm: Option<Duration>) -> Result<Applied> {
     instance.require_write()?;
-    let active = instance.config()?.generation;
+    // Only whether it may be; it begins when all is ready.
+    waiting::deadline(confirm)?;
     let text = policy.to_string();
-    if active != 0
-        && let Some(header) = instance.policy_header(active)?
-        && instance.policy_text(active)?.as_deref() == Some(&*text)
-    {
-        return Ok(Applied { generation: active, changed: false, entries: header.verdicts });
+    if let Some(same) = unchanged(instance, &text)? {
+        return Ok(same);
     }
-
+    let config = waiting::free(instance, lock)?;
+    let active = config.generation;
     let kept = kept(instance, active)?;
     let generation = next_generation(active, &kept);
     let staying: Vec<u32> = kept.iter().copied().filter(|g| g % POLICY_SLOTS != generation % POLICY_SLOTS).collect();
     let names = instance.policy_rule_names(&staying)?;
     let mut ids = RuleIds::from_names(names.clone());
     let compiled = compile::compile(policy, &mut ids)?;
+    let changes = changes(instance, active, &text)?;
 
     let built = Built::new(instance, generation, compiled)?;
     built.verify(policy, &ids)?;
@@ -63,8 +77,51 @@ pub fn apply_locked(instance: &Instance, _lock: &Lock, policy: &Policy) -> Resul
         // Nobody uses it; the pins of an unfinished generation would be removed by the next apply, too.
         let _ = remove_pins(instance, generation);
     })?;
-    instance.set_generation(generation)?;
-    Ok(Applied { generation, changed: true, entries: built.tables.header.verdicts })
+    waiting::change(instance, &config, Target { generation, ..Target::of(&config) }, waiting::deadline(confirm)?)?;
+    Ok(Applied { generation, changed: true, entries: built.tables.header.verdicts, changes })
+}
+
+/// What [`apply`] would do; changes nothing. `generation` is the active one.
+///
+/// # Errors
+/// Those of [`apply`].
+pub fn preview(instance: &Instance, policy: &Policy) -> Result<Applied> {
+    let text = policy.to_string();
+    if let Some(same) = unchanged(instance, &text)? {
+        return Ok(same);
+    }
+    refuse_while_waiting(instance)?;
+    let generation = instance.config()?.generation;
+    let compiled = compile::compile(policy, &mut RuleIds::from_names(instance.rule_names()?))?;
+    let changes = changes(instance, generation, &text)?;
+    Ok(Applied { generation, changed: true, entries: compiled.tables.header.verdicts, changes })
+}
+
+/// What is so if the active policy has this canonical text already.
+fn unchanged(instance: &Instance, text: &str) -> Result<Option<Applied>> {
+    let generation = instance.config()?.generation;
+    if former(instance, generation)?.as_deref() != Some(text) {
+        return Ok(None);
+    }
+    let header = instance.policy_header(generation)?;
+    Ok(header.map(|header| {
+        let changes = Changes::default();
+        Applied { generation, changed: false, entries: header.verdicts, changes }
+    }))
+}
+
+/// What a new text changes; without a policy everything is allowed.
+fn changes(instance: &Instance, active: u32, text: &str) -> Result<Changes> {
+    let former = former(instance, active)?;
+    Ok(Changes::between(&former.unwrap_or_else(|| Policy::default().to_string()), text))
+}
+
+/// The text of the generation that is to be replaced; `None` if it is damaged, which must keep nobody from that.
+fn former(instance: &Instance, active: u32) -> Result<Option<String>> {
+    match instance.policy_text(active) {
+        Err(error) if error.code == Code::Abi => Ok(None),
+        text => text,
+    }
 }
 
 /// The active policy; the empty one, which allows everything, if none was ever applied.
@@ -76,9 +133,5 @@ pub fn current(instance: &Instance) -> Result<Policy> {
             .policy_text(generation)?
             .ok_or_else(|| Error::new(Code::Abi, format!("the pins of policy generation {generation} are missing")))?,
     };
-    let name = format!("generation {generation}");
-    policy::parse(&name, &text).map_err(|diagnostics| {
-        Error::new(Code::Abi, format!("the active policy cannot be read:\n{diagnostics}"))
-            .hint("it was applied by another version; apply a policy file again")
-    })
+    proof::parse(generation, &text)
 }

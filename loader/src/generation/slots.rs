@@ -36,7 +36,8 @@ pub(super) fn kept(instance: &Instance, active: u32) -> Result<Vec<u32>> {
     Ok(kept)
 }
 
-fn in_slot(instance: &Instance, generation: u32) -> Result<bool> {
+/// Whether the maps of a generation are where the programs look for them.
+pub(super) fn in_slot(instance: &Instance, generation: u32) -> Result<bool> {
     for outer in OUTER {
         // For user space, what is in a slot is the inner map's id.
         let slot: Option<u32> = instance.map(outer)?.get(&(generation % POLICY_SLOTS))?;

@@ -1,5 +1,6 @@
 //! An instance: the maps, programs and links pinned under one name, and typed access to them.
 
+pub(crate) mod config;
 mod counters;
 pub(crate) mod layout;
 mod lock;
@@ -11,10 +12,15 @@ pub(crate) mod interfaces;
 pub(crate) mod kept;
 pub(crate) mod paths;
 
-use std::{collections::BTreeMap, io, mem::offset_of, sync::OnceLock};
+use std::{
+    collections::BTreeMap,
+    fs::{File, FileTimes},
+    io,
+    sync::OnceLock,
+    time::SystemTime,
+};
 
 use mseg_ebpf::abi::{
-    config::Config,
     map,
     meta::{ABI_VERSION, MAGIC, Meta, layout_hash},
 };
@@ -29,8 +35,8 @@ pub use self::{
     usage::MapUsage,
 };
 use crate::{
-    clock::monotonic_ns,
     error::{Code, Error, Result},
+    generation,
     kernel::{bpf, map::Map, mmap::ConfigMapping, ring::Ring},
 };
 
@@ -111,87 +117,26 @@ impl Instance {
         self.meta
     }
 
-    /// Takes the lock that every change of the instance is made under; waits for another program's change to end.
+    /// Takes the lock that every change of the instance is made under; waits for another program's change to end. If a
+    /// change is overdue to be confirmed, what is stored is made to say what holds.
     pub fn lock(&self) -> Result<Lock> {
-        Lock::take(&self.paths.instance)
+        let lock = Lock::take(&self.paths.instance)?;
+        if self.access == Access::Write {
+            generation::settle(self, &lock)?;
+        }
+        Ok(lock)
     }
 
-    /// The switches that hold now: a change that nobody confirmed in time is undone.
-    pub fn config(&self) -> Result<Config> {
-        Ok(self.stored_config()?.in_force(monotonic_ns()?))
-    }
-
-    /// The switches as they are stored.
-    pub(crate) fn stored_config(&self) -> Result<Config> {
-        self.map(map::CONFIG)?.get(&0u32)?.ok_or_else(|| Error::new(Code::Abi, "map CONFIG is empty"))
-    }
-
-    /// Sets the mode: `MODE_OBSERVE` or `MODE_ENFORCE`.
-    pub fn set_mode(&self, mode: u32) -> Result<()> {
-        self.config_mapping()?.store_u32(offset_of!(Config, mode), mode);
-        Ok(())
-    }
-
-    /// Sets what becomes of TCP packets of unknown sessions: `MIDSTREAM_*`.
-    pub fn set_midstream(&self, midstream: u32) -> Result<()> {
-        self.config_mapping()?.store_u32(offset_of!(Config, midstream), midstream);
-        Ok(())
-    }
-
-    /// Sets the end of the grace period: nanoseconds of `CLOCK_MONOTONIC`.
-    pub fn set_grace_until(&self, ns: u64) -> Result<()> {
-        self.config_mapping()?.store_u64(offset_of!(Config, grace_until_ns), ns);
-        Ok(())
-    }
-
-    /// Sets about how many half-open sessions one source may have; 0 for any number.
-    pub fn set_half_open_per_source(&self, sessions: u32) -> Result<()> {
-        self.config_mapping()?.store_u32(offset_of!(Config, half_open_per_source), sessions);
-        Ok(())
-    }
-
-    /// Sets the number that no packet may guess. Only before anything is attached: marks and samples of another one mean
-    /// nothing.
-    pub(crate) fn set_salt(&self, salt: u32) -> Result<()> {
-        self.config_mapping()?.store_u32(offset_of!(Config, salt), salt);
-        Ok(())
-    }
-
-    /// Sets since when no packet can have passed unseen: nanoseconds of `CLOCK_MONOTONIC`.
-    pub(crate) fn set_attached(&self, ns: u64) -> Result<()> {
-        self.config_mapping()?.store_u64(offset_of!(Config, attached_ns), ns);
-        Ok(())
-    }
-
-    /// Sets whether packets are marked when they are counted.
-    fn set_marks(&self, marks: bool) -> Result<()> {
-        self.config_mapping()?.store_u32(offset_of!(Config, marks), marks.into());
-        Ok(())
-    }
-
-    fn count_adopted(&self, table: Table) -> Result<()> {
-        let field = match table {
-            Table::Datagrams => offset_of!(Config, adopted_datagrams),
-            Table::Sessions | Table::HalfOpen => offset_of!(Config, adopted_sessions),
-        };
-        self.config_mapping()?.add_u64(field, 1);
-        Ok(())
-    }
-
-    fn count_deleted(&self, table: Table) -> Result<()> {
-        let field = match table {
-            Table::Sessions => offset_of!(Config, deleted_sessions),
-            Table::Datagrams => offset_of!(Config, deleted_datagrams),
-            Table::HalfOpen => offset_of!(Config, deleted_half_open),
-        };
-        self.config_mapping()?.add_u64(field, 1);
-        Ok(())
-    }
-
-    /// Makes a policy generation the active one, whose maps must be in their slot.
-    pub(crate) fn set_generation(&self, generation: u32) -> Result<()> {
-        self.config_mapping()?.store_u32(offset_of!(Config, generation), generation);
-        Ok(())
+    /// Wakes those who watch the directory of the policy: stores to CONFIG are seen by nobody who does not look.
+    pub(crate) fn touch(&self) {
+        let now = SystemTime::now();
+        // Both times: inotify calls a new time of modification alone something else than IN_ATTRIB.
+        let times = FileTimes::new().set_accessed(now).set_modified(now);
+        let touched = File::open(&self.paths.policy).and_then(|directory| directory.set_times(times));
+        if let Err(error) = touched {
+            // The change is made; it is only reported later.
+            tracing::debug!("cannot touch {}: {error}", self.paths.policy.display());
+        }
     }
 
     /// The reading end of EVENTS. There is only one reader of an instance: a second one would steal records.
@@ -218,15 +163,6 @@ impl Instance {
         // The consumer position is written through the descriptor, whatever this instance was opened for.
         let fd = bpf::object_get(&path, false).map_err(|e| Error::file("open", &path, &e))?;
         Ring::new(fd, self.map(map::EVENTS)?.info().max_entries as usize, lock)
-    }
-
-    fn config_mapping(&self) -> Result<&ConfigMapping> {
-        self.require_write()?;
-        if let Some(mapping) = self.config.get() {
-            return Ok(mapping);
-        }
-        let mapping = ConfigMapping::new(self.map(map::CONFIG)?)?;
-        Ok(self.config.get_or_init(|| mapping))
     }
 
     pub(crate) fn require_write(&self) -> Result<()> {

@@ -9,6 +9,8 @@ use mseg_ebpf::abi::{
     stats::VERDICT_DENIED,
 };
 
+use crate::attach::Mode;
+
 use super::{
     Context, Direction, Endpoint, Protocol, RuleAction, SessionId, SessionView, Time, last_seen, names::names,
     session::endpoints,
@@ -87,10 +89,15 @@ pub enum EventView<'a> {
         /// How many since the instance was made.
         total: u64,
     },
-    /// Another policy generation became the active one.
+    /// Another policy generation became the active one: it was applied or gone back to, or a change was undone.
     PolicyChanged {
         /// Its number.
         generation: u32,
+    },
+    /// The mode became another one: it was set, or a change was undone.
+    ModeChanged {
+        /// What becomes of denied packets.
+        mode: Mode,
     },
     /// The reader started.
     Started(Started<'a>),
@@ -169,6 +176,8 @@ pub struct Started<'a> {
     pub version: &'static str,
     /// The active policy generation; 0: none yet.
     pub generation: u32,
+    /// What becomes of denied packets.
+    pub mode: Mode,
     /// Events put into the ring since the instance was made.
     pub submitted: u64,
     /// Events lost since the instance was made.

@@ -18,6 +18,7 @@ mod since;
 mod stats;
 mod status;
 mod time;
+mod waiting;
 
 pub use address::{Endpoint, address, mapped};
 pub use context::Context;
@@ -29,6 +30,8 @@ pub use names::{Direction, State, TcpState, Verdict};
 pub use protocol::Protocol;
 pub use rule::{Hits, RuleAction, RuleDirection, RuleView};
 pub use session::{SessionView, Totals, is_expired, last_seen};
+pub use since::duration;
 pub use stats::{EventsView, MapView, PacketsView, PressureView, SessionsView, StatsView};
 pub use status::{FillView, InterfaceView, PolicyStatus, StatusView};
 pub use time::Time;
+pub use waiting::WaitingView;

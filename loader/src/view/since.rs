@@ -1,6 +1,6 @@
-//! The times that `--since` takes.
+//! The times that `--since` takes, and lengths of time.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// A point in time: an RFC 3339 time, or how long before `now`: `90s`, `5m`, `2h`, `1d` and combinations such as
 /// `1h30m`, where a day is 24 hours.
@@ -8,14 +8,17 @@ pub(super) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
-    let ago =
-        text.parse::<jiff::Span>()
-            .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))
-            .map_err(|_| "expected a time such as 2026-01-31T12:00:00Z, or how long ago, such as 90s, 5m, 1h30m, 2d")?;
+    let ago = duration(text)
+        .ok_or("expected a time such as 2026-01-31T12:00:00Z, or how long ago, such as 90s, 5m, 1h30m, 2d")?;
     if ago.is_negative() {
         return Err("the time must lie in the past".into());
     }
     now.checked_sub(ago).map_err(|_| "the time is too long ago".into())
+}
+
+/// A length of time: `90s`, `5m`, `2h`, `1d` and combinations such as `1h30m`, where a day is 24 hours.
+pub fn duration(text: &str) -> Option<SignedDuration> {
+    text.parse::<jiff::Span>().and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours())).ok()
 }
 
 #[cfg(test)]

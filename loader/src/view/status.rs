@@ -19,6 +19,8 @@ pub struct StatusView {
     pub midstream: &'static str,
     /// With `grace`: until when they are judged as if they opened a session; null when that is over.
     pub grace_until: Option<Time>,
+    /// The change that waits to be confirmed; null if none does.
+    pub waiting: Option<super::WaitingView>,
     /// The active policy; null before there is one.
     pub policy: Option<PolicyStatus>,
     /// Its interfaces.

@@ -3,7 +3,7 @@
 mod filter;
 mod global;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use mseg::{attach::Mode, view::SessionId};
@@ -48,7 +48,7 @@ pub(crate) enum Command {
     /// List, add and delete rules
     #[command(subcommand)]
     Rule(RuleCommand),
-    /// Apply, check, format and show the policy
+    /// Apply, check, format, compare and show the policy, and go back to a former one
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Show or set whether denied packets are dropped
@@ -133,10 +133,24 @@ pub(crate) enum RuleCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Make a policy the active one, at once and as a whole
-    Apply {
-        /// The policy file; `-` for standard input
-        #[arg(value_hint = ValueHint::FilePath)]
-        file: PathBuf,
+    Apply(ApplyArgs),
+    /// Keep the change that waits to be confirmed
+    Confirm,
+    /// Undo the change that waits to be confirmed, or go back to a generation that is kept
+    Rollback(RollbackArgs),
+    /// List the generations that are kept
+    History,
+    /// Show what differs between two policies
+    ///
+    /// With one argument, from the active policy to that file or generation; with two, from the first to the second. The
+    /// exit code is 1 if they differ.
+    Diff {
+        /// A policy file, `-` for standard input, or the number of a generation
+        #[arg(value_name = "FILE|GENERATION", value_hint = ValueHint::FilePath)]
+        policy: PathBuf,
+        /// The number of the generation to compare with
+        #[arg(value_name = "GENERATION")]
+        other: Option<u32>,
     },
     /// Check a policy file without loading anything
     Check {
@@ -150,9 +164,52 @@ pub(crate) enum PolicyCommand {
     Fmt(Format),
     /// Print the active policy
     ///
-    /// The text can be applied again.
+    /// It is told from the kernel's maps alone, and proven to be what they hold. The text can be applied again.
     #[command(aliases = ["list", "ls"])]
-    Show,
+    Show {
+        /// A generation that is kept instead of the active one
+        #[arg(long, value_name = "NUMBER")]
+        generation: Option<u32>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ApplyArgs {
+    /// The policy file; `-` for standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) confirm: Confirm,
+    /// Exit with 1 if the policy is another one than before
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// Only say what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RollbackArgs {
+    /// The generation to go back to [default: the one that was active before]
+    pub(crate) generation: Option<u32>,
+    #[command(flatten)]
+    pub(crate) confirm: Confirm,
+}
+
+/// How long a change waits.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Confirm {
+    /// Undo it after this time, such as 90s or 10m, unless `policy confirm` is run
+    ///
+    /// The kernel's side undoes it, with every process dead.
+    #[arg(long = "confirm", value_name = "TIME", value_parser = confirm_time)]
+    pub(crate) time: Option<Duration>,
+}
+
+fn confirm_time(text: &str) -> Result<Duration, String> {
+    let time = mseg::view::duration(text).and_then(|time| Duration::try_from(time).ok());
+    let time = time.ok_or("expected a time such as 90s, 10m or 1h30m")?;
+    mseg::generation::check_confirm(time).map(|()| time).map_err(|error| error.message)
 }
 
 #[derive(Args, Debug)]
@@ -177,7 +234,11 @@ pub(crate) enum ModeCommand {
     Set {
         /// The mode
         mode: Mode,
+        #[command(flatten)]
+        confirm: Confirm,
     },
+    /// Keep the change that waits to be confirmed; as `policy confirm`
+    Confirm,
 }
 
 #[derive(Debug, Subcommand)]

@@ -26,7 +26,7 @@ pub(super) enum Block {
     /// A few rows under a header; columns whose header begins with `>` are flush right.
     Table(Vec<&'static str>, Vec<Vec<(String, Tone)>>),
     /// Lines as they are.
-    Lines(Vec<String>),
+    Lines(Vec<(String, Tone)>),
 }
 
 impl Text {
@@ -53,9 +53,15 @@ impl Text {
 
     /// Adds a line.
     pub(crate) fn line(&mut self, line: impl Into<String>) {
+        self.toned_line(line, Tone::Plain);
+    }
+
+    /// Adds a line, which stands out.
+    pub(crate) fn toned_line(&mut self, line: impl Into<String>, tone: Tone) {
+        let line = (line.into(), tone);
         match self.blocks.last_mut() {
-            Some(Block::Lines(lines)) => lines.push(line.into()),
-            _ => self.blocks.push(Block::Lines(vec![line.into()])),
+            Some(Block::Lines(lines)) => lines.push(line),
+            _ => self.blocks.push(Block::Lines(vec![line])),
         }
     }
 }

@@ -77,7 +77,10 @@ pub(super) fn report<R: Report>(out: &mut dyn Write, style: Style, report: &R) -
                 }
                 table.finish(out)?;
             }
-            Block::Lines(lines) => lines.iter().try_for_each(|line| writeln!(out, "{}", escaped(line)))?,
+            Block::Lines(lines) => lines.iter().try_for_each(|(line, tone)| {
+                let (before, after) = escapes(style.color, *tone);
+                writeln!(out, "{before}{}{after}", escaped(line))
+            })?,
         }
     }
     Ok(())
@@ -137,14 +140,14 @@ impl Columns {
         let mut text = String::new();
         for (i, (((cell, tone), width), (_, right))) in line.iter().zip(&self.widths).zip(&self.header).enumerate() {
             let padding = width.saturating_sub(cell.chars().count());
-            let (before, after) = if *right { (padding, 0) } else { (0, padding) };
-            text.extend(std::iter::repeat_n(' ', before));
-            let code = self.style.color.then(|| escape_code(*tone)).flatten();
-            text.push_str(code.unwrap_or_default());
+            let (blanks_before, blanks_after) = if *right { (padding, 0) } else { (0, padding) };
+            text.extend(std::iter::repeat_n(' ', blanks_before));
+            let (before, after) = escapes(self.style.color, *tone);
+            text.push_str(before);
             text.push_str(cell);
-            text.push_str(if code.is_some() { "\x1b[0m" } else { "" });
+            text.push_str(after);
             if i + 1 < line.len() {
-                text.extend(std::iter::repeat_n(' ', after + GAP));
+                text.extend(std::iter::repeat_n(' ', blanks_after + GAP));
             }
         }
         Ok(writeln!(out, "{}", text.trim_end_matches(' '))?)
@@ -160,6 +163,11 @@ fn cell(text: &str, tone: Tone) -> Cell {
         Tone::Bad => cell.fg(Color::DarkRed),
         Tone::Heading => cell.add_attribute(Attribute::Bold),
     }
+}
+
+/// What is written before and after a text that stands out.
+fn escapes(color: bool, tone: Tone) -> (&'static str, &'static str) {
+    color.then(|| escape_code(tone)).flatten().map_or(("", ""), |code| (code, "\x1b[0m"))
 }
 
 fn escape_code(tone: Tone) -> Option<&'static str> {

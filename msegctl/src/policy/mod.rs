@@ -1,6 +1,9 @@
 //! `msegctl policy`.
 
+mod apply;
+mod diff;
 pub(crate) mod fmt;
+mod history;
 mod replace;
 mod schema;
 
@@ -22,58 +25,24 @@ use crate::{
     stop::Stop,
 };
 
+pub(crate) use apply::Applied;
+#[cfg(test)]
+pub(crate) use diff::{Difference, Side};
+pub(crate) use history::confirm;
+#[cfg(test)]
+pub(crate) use history::{Confirmed, GenerationRow, History, RolledBack};
+
 pub(crate) fn run(run: &mut Run<'_>, command: &PolicyCommand) -> Result<Outcome, Stop> {
     match command {
-        PolicyCommand::Apply { file } => apply(run, file),
+        PolicyCommand::Apply(args) => apply::run(run, args),
+        PolicyCommand::Confirm => confirm(run),
+        PolicyCommand::Rollback(args) => history::rollback(run, args),
+        PolicyCommand::History => history::history(run),
+        PolicyCommand::Diff { policy, other } => diff::run(run, policy, *other),
         PolicyCommand::Check { file } => check(run, file),
         PolicyCommand::Fmt(arguments) => fmt::fmt(run, arguments),
-        PolicyCommand::Show => show(run),
+        PolicyCommand::Show { generation } => show(run, *generation),
     }
-}
-
-/// What applying did.
-#[derive(serde::Serialize, schemars::JsonSchema)]
-pub(crate) struct Applied {
-    /// The active generation.
-    pub(crate) generation: u32,
-    /// False if that was active already, with the same policy.
-    pub(crate) changed: bool,
-    /// Rules that are written in it.
-    pub(crate) rules: usize,
-    /// Entries they were compiled to.
-    pub(crate) entries: u32,
-}
-
-impl Applied {
-    pub(crate) fn new(policy: &Policy, applied: &generation::Applied) -> Self {
-        Self {
-            generation: applied.generation,
-            changed: applied.changed,
-            rules: policy.rules.len(),
-            entries: applied.entries,
-        }
-    }
-}
-
-impl Report for Applied {
-    const SCHEMA: &'static str = "mseg.policy-apply/1";
-
-    fn describe(&self, text: &mut Text, _: bool) {
-        let Self { generation, rules, entries, .. } = self;
-        text.line(if self.changed {
-            format!("generation {generation} is active: {rules} rules in {entries} entries")
-        } else {
-            format!("nothing to change: generation {generation} is this policy")
-        });
-    }
-}
-
-fn apply(run: &mut Run<'_>, file: &Path) -> Result<Outcome, Stop> {
-    let policy = policy::read_file(file)?;
-    let instance = run.open(Access::Write)?;
-    let applied = generation::apply(&instance, &policy)?;
-    run.output.done(&Applied::new(&policy, &applied))?;
-    Ok(Outcome::Done)
 }
 
 /// A policy that is valid.
@@ -131,13 +100,11 @@ impl Report for Shown {
     }
 }
 
-fn show(run: &mut Run<'_>) -> Result<Outcome, Stop> {
+fn show(run: &mut Run<'_>, generation: Option<u32>) -> Result<Outcome, Stop> {
     let instance = run.open(Access::Read)?;
-    let generation = instance.config()?.generation;
-    let missing = || Error::failed(format!("generation {generation} is active, but its maps are missing"));
-    let header = instance.policy_header(generation)?.ok_or_else(missing)?;
-    let policy = generation::current(&instance)?;
+    let generation = generation.map_or_else(|| Ok(instance.config()?.generation), Ok::<_, Error>)?;
+    let generation::Proven { header, text, policy } = generation::read(&instance, generation)?;
     let applied = Time::of_unix_ns(header.applied_unix_ns);
-    run.output.report(&Shown { generation, applied, text: policy.to_string(), policy })?;
+    run.output.report(&Shown { generation, applied, text, policy })?;
     Ok(Outcome::Done)
 }

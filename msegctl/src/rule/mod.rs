@@ -88,7 +88,8 @@ fn edit(run: &mut Run<'_>, change: impl FnOnce(&mut policy::Policy) -> Result<()
     let lock = instance.lock()?;
     let mut policy = generation::current(&instance)?;
     change(&mut policy)?;
-    let applied = generation::apply_locked(&instance, &lock, &policy)?;
-    run.output.done(&Applied::new(&policy, &applied))?;
+    let applied = generation::apply(&instance, &lock, &policy, None)?;
+    let report = Applied::new(run, &instance, &policy, applied, false)?;
+    run.output.done(&report)?;
     Ok(Outcome::Done)
 }

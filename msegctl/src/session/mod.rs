@@ -195,6 +195,34 @@ fn live(instance: &Instance, context: &Context, filter: &Filter, each: Each<'_, 
     Ok(())
 }
 
+/// Sessions that a change of policy concerns.
+#[derive(Clone, Copy, Debug, serde::Serialize, schemars::JsonSchema)]
+pub(crate) struct Rejudged {
+    /// Sessions that are not expired.
+    pub(crate) live: u64,
+    /// Those of them that were judged in another generation, and are judged again by their next packet.
+    pub(crate) to_rejudge: u64,
+}
+
+impl Rejudged {
+    /// Of those that a generation concerns; none has been judged in one that is yet to come.
+    pub(crate) fn count(instance: &Instance, context: &Context, generation: Option<u32>) -> Result<Self> {
+        let mut counted = Self { live: 0, to_rejudge: 0 };
+        live(instance, context, &Filter::default(), &mut |(_, session)| {
+            counted.live += 1;
+            counted.to_rejudge += u64::from(Some(session.generation) != generation);
+            ControlFlow::Continue(())
+        })?;
+        Ok(counted)
+    }
+
+    /// For people.
+    pub(crate) fn describe(self, text: &mut Text) {
+        let Self { live, to_rejudge } = self;
+        text.line(format!("sessions to be judged again by their next packet: {to_rejudge} of {live}"));
+    }
+}
+
 /// How many sessions are in SESSIONS, in DATAGRAMS and in HALF_OPEN; expired ones are not counted.
 pub(crate) fn counts(instance: &Instance, context: &Context) -> Result<[u64; 3]> {
     let count = |table| -> Result<u64> {

@@ -31,6 +31,11 @@ fn a_wrong_command_line_is_code_2_with_a_hint_and_nothing_on_standard_output() {
         &["session", "delete", "--all", "--proto", "tcp"],
         &["mode", "set", "off"],
         &["rule", "add"],
+        &["policy", "apply", "file", "--confirm", "0s"],
+        &["policy", "apply", "file", "--confirm", "60"],
+        &["policy", "rollback", "--confirm", "25h"],
+        &["policy", "rollback", "web.policy"],
+        &["mode", "set", "enforce", "--confirm", "soon"],
         &["status", "--plain", "-j"],
         &["status", "--instance", "../x"],
     ] {

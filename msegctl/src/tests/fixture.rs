@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, net::IpAddr};
 use mseg::{
     attach::Mode,
     clock::Clock,
+    generation::{Changes, Role, Waiting},
     policy,
     view::{
         Context, DeniedView, EventsView, FillView, InterfaceView, MapView, PolicyStatus, RuleView, SessionId,
-        SessionView, StatsView, StatusView, Time,
+        SessionView, StatsView, StatusView, Time, WaitingView,
     },
 };
 use mseg_ebpf::abi::{
@@ -26,9 +27,9 @@ use crate::{
     denied::DeniedRow,
     doctor::{Check, Diagnosis},
     mode::ModeReport,
-    policy::{Applied, Checked, Shown},
+    policy::{Applied, Checked, Confirmed, Difference, GenerationRow, History, RolledBack, Shown, Side},
     rule::RuleRow,
-    session::{SessionCount, SessionRow, SessionsDeleted},
+    session::{Rejudged, SessionCount, SessionRow, SessionsDeleted},
     status::StatusReport,
 };
 
@@ -223,9 +224,10 @@ pub(super) fn status(context: &Context) -> StatusReport {
         instance: "default".into(),
         path: "/sys/fs/bpf/mseg/default".into(),
         loader_version: "0.1.0".into(),
-        mode: Mode::Observe,
+        mode: Mode::Enforce,
         midstream: "grace",
         grace_until: Some(context.time(NOW_NS + 60 * S)),
+        waiting: waiting_view(waiting(7, Mode::Enforce)),
         policy: Some(PolicyStatus { generation: 7, applied: context.time(NOW_NS - 60 * S), rules: 5, entries: 12 }),
         interfaces: vec![
             interface("eth0", 2, Some(true), true, 0),
@@ -255,8 +257,77 @@ pub(super) fn shown() -> Shown {
     Shown { generation: 7, applied, text: policy.to_string(), policy }
 }
 
-pub(super) fn applied(changed: bool) -> Applied {
-    Applied { generation: 8, changed, rules: 5, entries: 12 }
+/// A policy that [`POLICY`] takes the place of.
+const FORMER: &str = "\
+default in deny
+define office = { 10.1.0.0/16 }
+timeout icmp 10s
+rule web allow in tcp to any port 80
+rule old allow in udp to any port 53
+";
+
+fn canonical(text: &str) -> String {
+    policy::parse("fixture", text).unwrap().to_string()
+}
+
+fn waiting(generation: u32, mode: Mode) -> Waiting {
+    let deadline_ns = NOW_NS + 58 * S - S / 2;
+    Waiting { deadline_ns, generation, mode, fallback_generation: 7, fallback_mode: Mode::Observe }
+}
+
+fn waiting_view(waiting: Waiting) -> Option<WaitingView> {
+    Some(WaitingView::new(&context(), &waiting))
+}
+
+const REJUDGED: Rejudged = Rejudged { live: 120, to_rejudge: 118 };
+
+pub(super) fn applied() -> Applied {
+    Applied {
+        generation: 8,
+        changed: true,
+        dry_run: false,
+        rules: 5,
+        entries: 12,
+        changes: Changes::between(&canonical(FORMER), &canonical(POLICY)),
+        sessions: REJUDGED,
+        waiting: waiting_view(waiting(8, Mode::Observe)),
+    }
+}
+
+pub(super) fn confirmed() -> Confirmed {
+    waiting(8, Mode::Observe).into()
+}
+
+pub(super) fn rolled_back() -> RolledBack {
+    RolledBack {
+        generation: 7,
+        mode: Mode::Observe,
+        changed: true,
+        undone: Some("policy"),
+        changes: Changes::between(&canonical(POLICY), &canonical(FORMER)),
+        sessions: REJUDGED,
+        waiting: None,
+    }
+}
+
+pub(super) fn history() -> History {
+    let row = |generation, rules, state| GenerationRow {
+        generation,
+        applied: Time::of_unix_ns(1_700_000_000_000_000_000 + u64::from(generation) * S),
+        rules,
+        entries: 12,
+        bytes: 135_168,
+        state,
+    };
+    History {
+        generations: vec![row(8, 5, Role::Unconfirmed), row(7, 2, Role::Fallback), row(6, 1, Role::Kept)],
+        waiting: waiting_view(waiting(8, Mode::Observe)),
+    }
+}
+
+pub(super) fn difference() -> Difference {
+    let side = |generation, file: Option<&str>, text| Side { generation, file: file.map(String::from), text };
+    Difference::new(side(Some(7), None, canonical(FORMER)), side(None, Some("v\x1b[2J.mseg"), canonical(POLICY)))
 }
 
 pub(super) fn checked() -> Checked {
@@ -264,7 +335,7 @@ pub(super) fn checked() -> Checked {
 }
 
 pub(super) fn mode() -> ModeReport {
-    ModeReport { mode: Mode::Enforce }
+    ModeReport { mode: Mode::Enforce, waiting: waiting_view(waiting(7, Mode::Enforce)) }
 }
 
 pub(super) fn count() -> SessionCount {
