@@ -44,6 +44,7 @@ complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "denied" -d 'List wh
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "rule" -d 'List, add and delete rules'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "policy" -d 'Apply, check and show the policy'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "mode" -d 'Show or set whether denied packets are dropped'
+complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "explain" -d 'Say what becomes of a packet, and why'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "stats" -d 'Show the counters'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
 complete -c msegctl -n "__fish_msegctl_using_subcommand status" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -336,21 +337,22 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_su
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -l instance -d 'The instance to work on' -r
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -s j -l json -d 'Write JSON: one object'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -s p -l pretty -d 'Write indented JSON'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -l plain -d 'Write TSV: fields separated by tabs'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -l no-header -d 'Leave out the header of text and TSV'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -s q -l quiet -d 'Do not say what a change did'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -s v -l verbose -d 'Show more columns and details'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -f -a "apply" -d 'Make a policy the active one, at once and as a whole'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -f -a "check" -d 'Check a policy file without loading anything'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check show" -f -a "show" -d 'Print the active policy'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -f -a "apply" -d 'Make a policy the active one, at once and as a whole'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -f -a "check" -d 'Check a policy file without loading anything'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -f -a "test" -d 'Check that a policy decides as a file of assertions says'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply check test show" -f -a "show" -d 'Print the active policy'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -375,6 +377,19 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -l policy -d 'Ask this policy file instead of the active policy; needs neither root nor an instance' -r -F
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
@@ -425,6 +440,22 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_su
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l iface -d 'The interface that it passes [default: the only one that is attached]' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l role -d 'Take the interface as if it were attached in this role' -r -f -a "host\t'The host: what arrives at the interface is direction "in"'
+workload\t'The workload behind it, as at the host\'s end of a veth pair: what arrives is direction "out"'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l policy -d 'Ask this policy file instead of the active policy; needs neither root nor an instance' -r -F
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c msegctl -n "__fish_msegctl_using_subcommand stats; and not __fish_seen_subcommand_from show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod completions;
 mod denied;
 mod doctor;
+mod explain;
 mod mode;
 mod output;
 mod policy;

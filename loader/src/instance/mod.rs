@@ -3,6 +3,7 @@
 mod counters;
 pub(crate) mod layout;
 mod lock;
+mod second;
 mod sessions;
 mod usage;
 

@@ -172,14 +172,20 @@ impl fmt::Debug for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-impl From<Diagnostics> for Error {
-    fn from(diagnostics: Diagnostics) -> Self {
-        let errors = match diagnostics.len() {
+impl Diagnostics {
+    /// The error of a text that is `what`: "the policy".
+    pub(super) fn about(&self, what: &str) -> Error {
+        let errors = match self.len() {
             1 => "1 error".to_owned(),
             number => format!("{number} errors"),
         };
-        let text = diagnostics.render(false);
-        Self::new(Code::InvalidPolicy, format!("the policy has {errors}\n{}", text.trim_end()))
+        Error::new(Code::InvalidPolicy, format!("{what} has {errors}\n{}", self.render(false).trim_end()))
+    }
+}
+
+impl From<Diagnostics> for Error {
+    fn from(diagnostics: Diagnostics) -> Self {
+        diagnostics.about("the policy")
     }
 }
 

@@ -15,9 +15,11 @@ mod diagnostic;
 mod document;
 mod edit;
 pub mod evaluate;
+mod expect;
 mod lexer;
 mod line;
 mod model;
+mod packet;
 mod print;
 mod statement;
 #[cfg(test)]
@@ -30,10 +32,12 @@ use std::{fs::File, io::Read, path::Path};
 pub(crate) use address::Sets;
 pub use address::{Address, Addresses};
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use expect::{Expectation, parse_expectations};
 pub use model::{
     Action, Builtins, DEFAULT_PRIORITY, Defaults, Define, Direction, Endpoint, IcmpType, Policy, PortRange, Protocol,
     Rule, Selector, Timeouts,
 };
+pub use packet::{SOURCE_PORT, parse_packet};
 
 use crate::error::{Code, Error, Result};
 
@@ -62,6 +66,27 @@ pub fn parse_rule(text: &str) -> Result<Rule, Diagnostics> {
 /// # Errors
 /// [`Code::InvalidPolicy`] with every error of the text; [`Code::Failed`] or [`Code::Permission`] if it cannot be read.
 pub fn read_file(path: &Path) -> Result<Policy> {
+    let (name, bytes) = read_bytes(path)?;
+    parse_bytes(&name, bytes)
+}
+
+/// Reads a file of [assertions](Expectation), `-` for standard input.
+///
+/// # Errors
+/// As [`read_file`].
+pub fn read_expectations(path: &Path) -> Result<Vec<Expectation>> {
+    let (name, bytes) = read_bytes(path)?;
+    let text = utf8(&name, bytes).map_err(|errors| errors.about("the file of assertions"))?;
+    parse_expectations(&name, &text).map_err(|errors| errors.about("the file of assertions"))
+}
+
+/// Reads a policy that may not be UTF-8, which is an error with its place.
+pub fn parse_bytes(file_name: &str, bytes: Vec<u8>) -> Result<Policy> {
+    Ok(parse(file_name, &utf8(file_name, bytes)?)?)
+}
+
+/// A file's bytes, and what errors call it.
+fn read_bytes(path: &Path) -> Result<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     let (name, read) = if path == Path::new("-") {
         ("standard input".into(), std::io::stdin().take(MAX_FILE + 1).read_to_end(&mut bytes))
@@ -73,23 +98,19 @@ pub fn read_file(path: &Path) -> Result<Policy> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(Error::new(Code::InvalidPolicy, format!("{name} is larger than {} MiB", MAX_FILE >> 20)));
     }
-    parse_bytes(&name, bytes)
+    Ok((name.into_owned(), bytes))
 }
 
-/// Reads a policy that may not be UTF-8, which is an error with its place.
-pub fn parse_bytes(file_name: &str, bytes: Vec<u8>) -> Result<Policy> {
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(parse(file_name, &text)?),
-        Err(error) => {
-            let valid = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes());
-            let problem = diagnostic::Problem {
-                span: valid..text[valid..].chars().next().map_or(valid, |bad| valid + bad.len_utf8()),
-                message: "the text is not UTF-8".to_owned(),
-                label: "cannot be read".to_owned(),
-                help: None,
-            };
-            Err(Diagnostics::new(file_name, &text, vec![problem]).into())
-        }
-    }
+fn utf8(file_name: &str, bytes: Vec<u8>) -> Result<String, Diagnostics> {
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes());
+        let problem = diagnostic::Problem {
+            span: valid..text[valid..].chars().next().map_or(valid, |bad| valid + bad.len_utf8()),
+            message: "the text is not UTF-8".to_owned(),
+            label: "cannot be read".to_owned(),
+            help: None,
+        };
+        Diagnostics::new(file_name, &text, vec![problem])
+    })
 }

@@ -13,7 +13,7 @@ use super::{
     words,
 };
 
-const ACTIONS: &[(&str, Action)] = &[("allow", Action::Allow), ("deny", Action::Deny)];
+pub(super) const ACTIONS: &[(&str, Action)] = &[("allow", Action::Allow), ("deny", Action::Deny)];
 const DIRECTIONS: &[(&str, Direction)] = &[("in", Direction::In), ("out", Direction::Out), ("both", Direction::Both)];
 const CLAUSES: [&str; 9] = ["from", "to", "port", "type", "code", "iface", "priority", "log", "audit"];
 
@@ -243,7 +243,7 @@ fn endpoint(line: &mut Line<'_, '_>, protocol: Protocol) -> Step<(Option<Endpoin
 }
 
 /// `type` with what is after it.
-fn icmp(line: &mut Line<'_, '_>, protocol: Protocol) -> Step<IcmpType> {
+pub(super) fn icmp(line: &mut Line<'_, '_>, protocol: Protocol) -> Step<IcmpType> {
     let span = line.advance().span;
     if !matches!(protocol, Protocol::Icmp | Protocol::Icmpv6) {
         let message = format!("protocol `{}` has no types", protocol.name());

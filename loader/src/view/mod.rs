@@ -10,7 +10,7 @@ mod denied;
 mod event;
 mod filter;
 mod id;
-mod names;
+pub(crate) mod names;
 mod protocol;
 mod rule;
 mod session;

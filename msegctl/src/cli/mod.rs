@@ -6,7 +6,10 @@ mod global;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
-use mseg::{attach::Mode, view::SessionId};
+use mseg::{
+    attach::{Mode, Role},
+    view::SessionId,
+};
 
 pub(crate) use filter::{Denials, Selection, Sessions, Sort};
 pub(crate) use global::{Global, wants_json};
@@ -54,6 +57,12 @@ pub(crate) enum Command {
     /// Show or set whether denied packets are dropped
     #[command(subcommand)]
     Mode(ModeCommand),
+    /// Say what becomes of a packet, and why
+    ///
+    /// Runs the loaded program a second time, on the active policy and with tables, counters and events of its own:
+    /// `msegctl explain in tcp from 10.0.0.1 to 10.0.0.2 port 22`. The packet is written as in a rule, see
+    /// msegctl(8).
+    Explain(ExplainArgs),
     /// Show the counters
     #[command(subcommand)]
     Stats(StatsCommand),
@@ -144,11 +153,38 @@ pub(crate) enum PolicyCommand {
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
+    /// Check that a policy decides as a file of assertions says
+    ///
+    /// A line of it reads `expect deny in tcp from 10.0.0.1 to 10.0.0.2 port 22 by no-ssh`, see msegctl(8).
+    Test {
+        /// The file of assertions; `-` for standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Ask this policy file instead of the active policy; needs neither root nor an instance
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        policy: Option<PathBuf>,
+    },
     /// Print the active policy
     ///
     /// The text can be applied again.
     #[command(aliases = ["list", "ls"])]
     Show,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// The packet: in|out PROTOCOL from ADDRESS [port PORT] to ADDRESS [port PORT] [type TYPE [code CODE]]
+    #[arg(required = true, value_name = "PACKET")]
+    pub(crate) packet: Vec<String>,
+    /// The interface that it passes [default: the only one that is attached]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) iface: Option<String>,
+    /// Take the interface as if it were attached in this role
+    #[arg(long, value_enum, conflicts_with = "policy")]
+    pub(crate) role: Option<Role>,
+    /// Ask this policy file instead of the active policy; needs neither root nor an instance
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) policy: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

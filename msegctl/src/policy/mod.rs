@@ -1,6 +1,7 @@
 //! `msegctl policy`.
 
 mod schema;
+mod test;
 
 use std::path::Path;
 
@@ -13,6 +14,9 @@ use mseg::{
     view::Time,
 };
 
+#[cfg(test)]
+pub(crate) use test::{Failure, Tested};
+
 use crate::{
     cli::PolicyCommand,
     output::{Report, Text},
@@ -24,6 +28,7 @@ pub(crate) fn run(run: &mut Run<'_>, command: &PolicyCommand) -> Result<Outcome,
     match command {
         PolicyCommand::Apply { file } => apply(run, file),
         PolicyCommand::Check { file } => check(run, file),
+        PolicyCommand::Test { file, policy } => test::run(run, file, policy.as_deref()),
         PolicyCommand::Show => show(run),
     }
 }

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod manual;
+mod packet;
 
 use proptest::prelude::*;
 
