@@ -318,6 +318,7 @@ always\t'Always'
 never\t'Never'"
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from add" -l instance -d 'The instance to work on' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from add" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from add" -l force -d 'Do it even if it cuts off your own connection'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from add" -s j -l json -d 'Write JSON: one object'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from add" -s p -l pretty -d 'Write indented JSON'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from add" -l plain -d 'Write TSV: fields separated by tabs'
@@ -330,6 +331,7 @@ always\t'Always'
 never\t'Never'"
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -l instance -d 'The instance to work on' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -l force -d 'Do it even if it cuts off your own connection'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s j -l json -d 'Write JSON: one object'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s p -l pretty -d 'Write indented JSON'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -l plain -d 'Write TSV: fields separated by tabs'
@@ -358,6 +360,7 @@ always\t'Always'
 never\t'Never'"
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l instance -d 'The instance to work on' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l force -d 'Do it even if it cuts off your own connection'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -s j -l json -d 'Write JSON: one object'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -s p -l pretty -d 'Write indented JSON'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l plain -d 'Write TSV: fields separated by tabs'
@@ -433,6 +436,7 @@ always\t'Always'
 never\t'Never'"
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -l instance -d 'The instance to work on' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -l force -d 'Do it even if it cuts off your own connection'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -s j -l json -d 'Write JSON: one object'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -s p -l pretty -d 'Write indented JSON'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -l plain -d 'Write TSV: fields separated by tabs'

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod generation;
 pub mod instance;
 pub mod kernel;
+pub mod lockout;
 pub mod log;
 pub mod policy;
 pub mod view;

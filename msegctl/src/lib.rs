@@ -6,6 +6,7 @@ pub mod completions;
 mod denied;
 mod doctor;
 mod explain;
+mod lockout;
 mod mode;
 mod output;
 mod policy;

@@ -4,6 +4,7 @@ use mseg::{attach::Mode, error::Result, instance::Access};
 
 use crate::{
     cli::ModeCommand,
+    lockout::{self, Change},
     output::{Report, Text, Tone},
     run::{Outcome, Run},
     stop::Stop,
@@ -38,9 +39,10 @@ pub(crate) fn run(run: &mut Run<'_>, command: &ModeCommand) -> Result<Outcome, S
             let mode = Mode::from_value(run.open(Access::Read)?.config()?.mode);
             run.output.report(&ModeReport { mode })?;
         }
-        ModeCommand::Set { mode } => {
+        ModeCommand::Set { mode, force } => {
             let instance = run.open(Access::Write)?;
             let _lock = instance.lock()?;
+            lockout::check(run, &instance, &Change { mode: Some(*mode), force: *force, ..Change::default() })?;
             instance.set_mode(mode.value())?;
             run.output.done(&ModeReport { mode: *mode })?;
         }

@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     error::{Code, Error, Result},
     generation,
-    instance::{Instance, interface_name},
+    instance::{Instance, interface_name, interfaces::planned},
     policy::{
         Action, Policy, Rule,
         evaluate::{Packet, PacketDirection},
@@ -280,11 +280,9 @@ fn interface(attached: &[(u32, Interface)], name: &str, role: Option<Role>) -> R
         _ => attached.iter().map(|(_, record)| *record).find(|record| interface_name(record) == name),
     };
     match (found, role) {
-        (Some(record), Some(role)) if record.role != role.value() => {
-            Ok(program::unattached(interface_name(&record), role.value()))
-        }
+        (Some(record), Some(role)) if record.role != role.value() => Ok(planned(interface_name(&record), role.value())),
         (Some(record), _) => Ok(record),
-        (None, Some(role)) => Ok(program::unattached(name, role.value())),
+        (None, Some(role)) => Ok(planned(name, role.value())),
         (None, None) if name.is_empty() && !attached.is_empty() => {
             Err(Error::new(Code::Usage, "several interfaces are attached, and the packet passes one of them")
                 .hint(format!("name it by --iface: {}", names())))

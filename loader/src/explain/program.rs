@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use mseg_ebpf::abi::{
     config::{Config, MODE_ENFORCE},
-    interface::{Interface, ROLE_WORKLOAD},
+    interface::Interface,
     map,
     reason::{self, Reason},
     rule,
@@ -96,20 +96,4 @@ fn rule_of(own: &Instance) -> Result<u32> {
         found = (0u32..).zip(&hits).find(|(_, hits)| hits.packets > 0).map_or(rule::NONE, |(id, _)| id);
     }
     Ok(found)
-}
-
-/// An interface that is not attached, as it would be with this role. A workload's gets a zone that no other has.
-pub(super) fn unattached(name: &str, role: u8) -> Interface {
-    Interface {
-        name: crate::instance::interfaces::name_field(name),
-        netns: 0,
-        attached_ns: 0,
-        handle: 0,
-        priority: 0,
-        zone: if role == ROLE_WORKLOAD { u16::MAX - 1 } else { 0 },
-        role,
-        hook: 0,
-        flags: 0,
-        reserved: [0; 5],
-    }
 }

@@ -129,6 +129,9 @@ pub(crate) enum RuleCommand {
         /// The rule: NAME ACTION DIRECTION [PROTOCOL] [from ...] [to ...] [ATTRIBUTES]
         #[arg(required = true, value_name = "RULE")]
         rule: Vec<String>,
+        /// Do it even if it cuts off your own connection
+        #[arg(long)]
+        force: bool,
     },
     /// Delete a rule from the active policy
     #[command(aliases = ["del", "rm"])]
@@ -136,6 +139,9 @@ pub(crate) enum RuleCommand {
         /// The rules' names
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
+        /// Do it even if it cuts off your own connection
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -146,6 +152,9 @@ pub(crate) enum PolicyCommand {
         /// The policy file; `-` for standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
+        /// Do it even if it cuts off your own connection
+        #[arg(long)]
+        force: bool,
     },
     /// Check a policy file without loading anything
     Check {
@@ -196,6 +205,9 @@ pub(crate) enum ModeCommand {
     Set {
         /// The mode
         mode: Mode,
+        /// Do it even if it cuts off your own connection
+        #[arg(long)]
+        force: bool,
     },
 }
 

@@ -19,6 +19,7 @@ pub(crate) use test::{Failure, Tested};
 
 use crate::{
     cli::PolicyCommand,
+    lockout::{self, Change},
     output::{Report, Text},
     run::{Outcome, Run},
     stop::Stop,
@@ -26,7 +27,7 @@ use crate::{
 
 pub(crate) fn run(run: &mut Run<'_>, command: &PolicyCommand) -> Result<Outcome, Stop> {
     match command {
-        PolicyCommand::Apply { file } => apply(run, file),
+        PolicyCommand::Apply { file, force } => apply(run, file, *force),
         PolicyCommand::Check { file } => check(run, file),
         PolicyCommand::Test { file, policy } => test::run(run, file, policy.as_deref()),
         PolicyCommand::Show => show(run),
@@ -70,9 +71,10 @@ impl Report for Applied {
     }
 }
 
-fn apply(run: &mut Run<'_>, file: &Path) -> Result<Outcome, Stop> {
+fn apply(run: &mut Run<'_>, file: &Path, force: bool) -> Result<Outcome, Stop> {
     let policy = policy::read_file(file)?;
     let instance = run.open(Access::Write)?;
+    lockout::check(run, &instance, &Change { policy: Some(&policy), force, ..Change::default() })?;
     let applied = generation::apply(&instance, &policy)?;
     run.output.done(&Applied::new(&policy, &applied))?;
     Ok(Outcome::Done)
