@@ -79,7 +79,8 @@ fn flows(said: Option<(Endpoint, Endpoint)>, held: &HashSet<u32>, sockets: &Sock
         open.iter().filter(|(socket, flow)| is_held(socket) && incoming(flow)).map(|(_, flow)| *flow).collect();
     let Some((remote, local)) = said else { return flows };
     match open.iter().find(|(socket, _)| (socket.remote, socket.local) == (remote, local)) {
-        Some((_, flow)) => flows.push(*flow),
+        // The variable knows who connected, even if nobody listens there any more.
+        Some((_, flow)) => flows.push(incoming_flow(flow.peer(), flow.near())),
         None if !flows.is_empty() => {}
         None => {
             let same_port = open.iter().filter(|(socket, flow)| socket.local.port == local.port && incoming(flow));
@@ -169,17 +170,16 @@ mod tests {
         Endpoint { address: at.ip(), port: at.port() }
     }
 
-    /// Sockets with sshd listening, established as (local, remote, inode).
+    /// An established socket: local, remote, inode.
+    fn socket((local, remote, inode): (&str, &str, u32)) -> Socket {
+        let (local, remote) = (end(local), end(remote));
+        Socket { protocol: protocol::TCP, state: state::ESTABLISHED, local, remote, bound: 0, inode }
+    }
+
+    /// These sockets, and sshd listening.
     fn sockets(open: &[(&str, &str, u32)]) -> Sockets {
         let mut sockets = Sockets::waiting_at(protocol::TCP, &[end("0.0.0.0:22")]);
-        sockets.connected.extend(open.iter().map(|(local, remote, inode)| Socket {
-            protocol: protocol::TCP,
-            state: state::ESTABLISHED,
-            local: end(local),
-            remote: end(remote),
-            bound: 0,
-            inode: *inode,
-        }));
+        sockets.connected.extend(open.iter().copied().map(socket));
         sockets
     }
 
@@ -196,6 +196,13 @@ mod tests {
     fn the_variable_names_the_connection() {
         let said = Some("192.0.2.1 40000 192.0.2.2 22");
         assert_eq!(clients(said, &[], &sockets(&[OTHERS, MINE, OUTGOING])), ["192.0.2.1:40000"]);
+    }
+
+    #[test]
+    fn the_variable_knows_the_client_when_nobody_listens_any_more() {
+        let mut sockets = Sockets::default();
+        sockets.connected.push(socket(MINE));
+        assert_eq!(clients(Some("192.0.2.1 40000 192.0.2.2 22"), &[], &sockets), ["192.0.2.1:40000"]);
     }
 
     #[test]

@@ -6,16 +6,18 @@
 mod caller;
 mod judge;
 
-use mseg_ebpf::abi::interface::Interface;
+use mseg_ebpf::{abi::interface::Interface, packet::protocol};
 
 pub use self::judge::{Connection, Judged, Standing, Surroundings, judge};
 use crate::{
     attach::{AttachOptions, Mode, netns},
+    clock::Clock,
     error::{Code, Error, Result},
     generation,
-    instance::{Access, Instance, interfaces::planned},
+    instance::{Access, Instance, interface_name, interfaces::planned},
     kernel::netlink,
     policy::Policy,
+    view::{self, SessionId},
 };
 
 /// A change that is about to be made.
@@ -40,7 +42,10 @@ pub fn check(instance: &Instance, change: &Change<'_>) -> Result<Vec<String>> {
     if then_mode == Mode::Observe && change.policy.is_none() {
         return Ok(Vec::new());
     }
-    let surroundings = look(&instance.interfaces()?)?;
+    let interfaces = instance.interfaces()?;
+    let mut surroundings = look(&interfaces)?;
+    let turned = turned(instance, &interfaces, &surroundings.connections)?;
+    surroundings.connections.extend(turned);
     if surroundings.connections.is_empty() {
         return Ok(unread(&surroundings));
     }
@@ -96,6 +101,26 @@ fn look(interfaces: &[(u32, Interface)]) -> Result<Surroundings> {
         return Ok(Surroundings::default());
     }
     caller::look(std::env::var("SSH_CONNECTION").ok().as_deref(), &attached)
+}
+
+/// The connections whose live session takes the other end for the client, as one that was picked up in its middle may: it
+/// is judged again as that one's.
+fn turned(instance: &Instance, interfaces: &[(u32, Interface)], connections: &[Connection]) -> Result<Vec<Connection>> {
+    let clock = Clock::now()?;
+    let mut turned = Vec::new();
+    for connection in connections {
+        let named = interfaces.iter().find(|(_, record)| interface_name(record) == connection.interface);
+        let Some((_, record)) = named else { continue };
+        let [client, server] = [connection.client, connection.server].map(|end| (end.address, end.port));
+        let id = SessionId::between(protocol::TCP, client, server, 0, record.zone);
+        let live = instance.session(&id.0)?.filter(|(_, session)| !view::is_expired(&clock, session));
+        if live.is_some_and(|(_, session)| view::endpoints(&id.0, session.flags).0 == connection.server) {
+            let incoming = !connection.incoming;
+            let (client, server) = (connection.server, connection.client);
+            turned.push(Connection { client, server, incoming, ..connection.clone() });
+        }
+    }
+    Ok(turned)
 }
 
 fn unread(surroundings: &Surroundings) -> Vec<String> {

@@ -28,6 +28,7 @@ pub use id::SessionId;
 pub use names::{Direction, State, TcpState, Verdict};
 pub use protocol::Protocol;
 pub use rule::{Hits, RuleAction, RuleDirection, RuleView};
+pub(crate) use session::endpoints;
 pub use session::{SessionView, Totals, is_expired, last_seen};
 pub use stats::{EventsView, MapView, PacketsView, PressureView, SessionsView, StatsView};
 pub use status::{FillView, InterfaceView, PolicyStatus, StatusView};
