@@ -139,7 +139,7 @@ fn policy(instance: &Instance, generation: u32) -> Result<Option<PolicyStatus>> 
         generation,
         applied: Time::of_unix_ns(header.applied_unix_ns),
         rules: generation::current(instance)?.rules.len(),
-        entries: header.entries,
+        entries: header.verdicts,
     }))
 }
 

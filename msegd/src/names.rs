@@ -16,12 +16,15 @@ pub(crate) struct Names {
     read: Instant,
     /// Whether a name was missed since the last [`Names::refresh`]; the next miss then is not worth a look.
     missed: bool,
+    /// The kept generations when the names of rules were read: the rules of a generation never change.
+    generations: Vec<u32>,
 }
 
 impl Names {
     pub(crate) fn new(instance: &Instance) -> Result<Self> {
+        let generations = instance.generations()?;
         let context = Context::of(instance)?;
-        Ok(Self { now: context.clock, context, read: Instant::now(), missed: false })
+        Ok(Self { now: context.clock, context, read: Instant::now(), missed: false, generations })
     }
 
     /// Reads the clock, and the names if they are old.
@@ -32,7 +35,13 @@ impl Names {
 
     /// Reads the names again.
     pub(crate) fn reread(&mut self, instance: &Instance) -> Result<()> {
-        self.context = Context::of(instance)?;
+        let generations = instance.generations()?;
+        if generations == self.generations {
+            self.context.reread_but_rules(instance)?;
+        } else {
+            self.context = Context::of(instance)?;
+            self.generations = generations;
+        }
         self.now = self.context.clock;
         self.read = Instant::now();
         Ok(())

@@ -24,6 +24,9 @@ pub enum EventKind {
     SessionRejudged = 3,
     /// A packet was denied, or would have been in enforce mode.
     Denied = 4,
+    /// A rule with `audit` matched what a session began with, or what was denied. [`Event::session`] is as of
+    /// [`EventKind::Denied`], with that rule; reason and verdict are what the rule alone would have made of it.
+    Audited = 5,
 }
 
 /// A record of EVENTS (ring buffer). Written by the programs, read by msegd alone.

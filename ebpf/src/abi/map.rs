@@ -20,13 +20,19 @@ pub const FRAGMENTS: &str = "FRAGMENTS";
 pub const SOURCES: &str = "SOURCES";
 /// [`super::policy::PolicyHeader`] by slot, array of arrays.
 pub const POLICY: &str = "POLICY";
-/// [`super::policy::RuleEntry`] by slot and position, array of arrays.
+/// [`super::policy::NamedRule`] by slot and position, array of arrays.
 pub const RULES: &str = "RULES";
+/// [`super::policy::Page`] by slot and number, array of arrays.
+pub const SERVICES: &str = "SERVICES";
+/// [`super::policy::Class`] by slot and number, array of arrays.
+pub const CLASSES: &str = "CLASSES";
+/// [`super::policy::Class`] by slot and [`super::policy::AddressKey`], array of hashes.
+pub const ADDRESSES: &str = "ADDRESSES";
+/// [`super::policy::Verdict`] by slot and [`super::policy::Combination`], array of hashes.
+pub const VERDICTS: &str = "VERDICTS";
 /// [`super::policy::TextChunk`] by slot and position, array of arrays.
 pub const POLICY_TEXT: &str = "POLICY_TEXT";
-/// [`super::rule::RuleName`] by rule id, hash.
-pub const RULE_NAMES: &str = "RULE_NAMES";
-/// [`super::rule::RuleHits`] by rule id, per-CPU array.
+/// [`super::rule::RuleHits`] by rule id, array of per-CPU arrays of [`super::rule::BLOCK`] each.
 pub const RULE_HITS: &str = "RULE_HITS";
 /// [`super::stats::Counter`] by [`super::stats::index`], per-CPU array.
 pub const STATS: &str = "STATS";
@@ -36,7 +42,7 @@ pub const EVENT_STATS: &str = "EVENT_STATS";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map, in the order they are pinned.
-pub const ALL: [&str; 17] = [
+pub const ALL: [&str; 20] = [
     META,
     CONFIG,
     INTERFACES,
@@ -48,8 +54,11 @@ pub const ALL: [&str; 17] = [
     SOURCES,
     POLICY,
     RULES,
+    SERVICES,
+    CLASSES,
+    ADDRESSES,
+    VERDICTS,
     POLICY_TEXT,
-    RULE_NAMES,
     RULE_HITS,
     STATS,
     EVENT_STATS,

@@ -1,18 +1,36 @@
-//! POLICY, RULES and POLICY_TEXT: one compiled policy generation each slot.
+//! POLICY, RULES, SERVICES, CLASSES, ADDRESSES, VERDICTS and POLICY_TEXT: one compiled policy generation each slot.
 //!
 //! Each is an array of maps with [`POLICY_SLOTS`] slots; generation `g` is in slot `g % POLICY_SLOTS`. User space
 //! fills fresh inner maps, reads them back, freezes them, puts them in the slot of a generation that is long out of
 //! use, and then makes the generation active by one store to [`super::config::Config::generation`].
+//!
+//! # How a packet is looked up
+//!
+//! A packet has five things that rules look at: its source, its destination, its *service* (direction, protocol, and
+//! destination port or ICMP type and code), its source port and its interface. Addresses (or ports, or interfaces) that
+//! no rule tells apart are of one [`Class`]. One look-up for each of the five finds the classes, whatever the number of
+//! rules:
+//!
+//! - addresses: a binary search over the prefix lengths in use, each step one look-up in ADDRESSES (Waldvogel and
+//!   others, "Scalable High Speed IP Routing Lookups", 1997: entries called markers lead to longer prefixes, and bear
+//!   the class of the longest prefix that covers them);
+//! - services and source ports: three levels of [`Page`]s in SERVICES, then CLASSES;
+//! - interfaces: one look-up in ADDRESSES.
+//!
+//! A rule that leaves some of the five open has a [`Shape`]: which it looks at. A class says which shapes have a rule for
+//! it, so the packet's classes together leave few shapes, and each of those takes one look-up in VERDICTS, under the
+//! [`Combination`] of the classes its rules look at. Of what is found, the lowest [`Verdict::precedence`] decides.
+//!
+//! A rule over many classes takes an entry for each. To keep that small, the rules' sets of addresses (and services) are
+//! spread over up to [`LAYERS`] *layers* by how many classes they hold: a packet has a class in each layer, and a shape
+//! says in which layer its rules look.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::interface;
+use super::rule::NAME_LEN;
 
 /// Generations kept: the active one, what `policy rollback` returns to, and room to build the next.
 pub const POLICY_SLOTS: u32 = 4;
-
-/// Entries in one compiled rule set. A rule whose fields are lists takes one entry for each combination.
-pub const MAX_RULE_ENTRIES: u32 = 1024;
 
 /// Drop, or report in observe mode.
 pub const ACTION_DENY: u8 = 0;
@@ -86,14 +104,155 @@ pub mod timeout {
     pub const DEFAULTS_S: [u32; COUNT] = [120, 60, 86_400, 120, 30, 120, 10, 30, 120, 30, 600];
 }
 
-/// The value of POLICY's inner map (array, one entry): what a generation says besides its rules.
+/// Layers of classes that addresses and services have.
+pub const LAYERS: usize = 3;
+
+/// A layer in a [`Shape`] that means: its rules do not look at this at all. [`Class::ids`] has zero there.
+pub const ANY: u8 = LAYERS as u8;
+
+/// Most shapes in a policy: bits of [`Class::shapes`].
+pub const MAX_SHAPES: usize = 64;
+
+/// Most rules with `audit` in a policy: bits of [`Class::audits`].
+pub const MAX_AUDITS: usize = 64;
+
+/// Most entries of VERDICTS. A rule takes one for each combination of the classes it looks at.
+pub const MAX_VERDICTS: usize = 1 << 20;
+
+/// Most entries of ADDRESSES: networks of all rules, sources and destinations apart, and markers.
+pub const MAX_ADDRESSES: usize = 1 << 20;
+
+/// Addresses, services, source ports or interfaces that no rule tells apart. The value of ADDRESSES and CLASSES.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Class {
+    /// The shapes that may have a rule for it, by bit.
+    pub shapes: u64,
+    /// The rules with `audit` that match it, by bit: indexes of [`PolicyHeader::audit_rules`].
+    pub audits: u64,
+    /// Its number in each layer, 0 where no rule looks at it; 0 at [`ANY`].
+    pub ids: [u32; LAYERS + 1],
+}
+
+/// Entries of a [`Page`].
+pub const PAGE: usize = 256;
+
+/// A value of SERVICES' inner map (array). The page [`PAGE_IN`], [`PAGE_OUT`] or [`PAGE_SOURCE_PORTS`] gives, by
+/// protocol number, a page that gives, by the port's upper byte, a page that gives, by the port's lower byte, an index
+/// of CLASSES. For ICMP and ICMPv6 the upper byte is the type and the lower the code; other protocols have port 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Page {
+    /// Numbers of pages, or of classes.
+    pub entries: [u32; PAGE],
+}
+
+/// First page for packets to the protected side.
+pub const PAGE_IN: u32 = 0;
+/// First page for packets from the protected side.
+pub const PAGE_OUT: u32 = 1;
+/// First page for source ports.
+pub const PAGE_SOURCE_PORTS: u32 = 2;
+
+/// [`AddressKey::space`]: sources of IPv4.
+pub const SPACE_SOURCE_V4: u8 = 0;
+/// [`AddressKey::space`]: sources of IPv6.
+pub const SPACE_SOURCE_V6: u8 = 1;
+/// [`AddressKey::space`]: destinations of IPv4.
+pub const SPACE_DESTINATION_V4: u8 = 2;
+/// [`AddressKey::space`]: destinations of IPv6.
+pub const SPACE_DESTINATION_V6: u8 = 3;
+/// [`AddressKey::space`]: interfaces.
+pub const SPACE_INTERFACE: u8 = 4;
+/// Number of spaces.
+pub const SPACES: usize = 5;
+/// Number of spaces that hold addresses.
+pub const ADDRESS_SPACES: usize = 4;
+
+/// Most prefix lengths in a space, without 0.
+pub const MAX_LENGTHS: usize = 128;
+
+/// The key of ADDRESSES' inner map (hash; value: [`Class`]).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct AddressKey {
+    /// The network in the order of the wire, IPv4 as v4-mapped; or an interface's name, padded with zeros.
+    pub address: [u8; 16],
+    /// Prefix length, of IPv4 that of IPv4; 0 for an interface.
+    pub length: u8,
+    /// `SPACE_*`.
+    pub space: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+}
+
+/// Which of the five things the rules of a shape look at, and in which layer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Shape {
+    /// The lowest precedence of its rules. Shapes stand in this order.
+    pub first: u32,
+    /// The source's layer, or [`ANY`].
+    pub source: u8,
+    /// The destination's layer, or [`ANY`].
+    pub destination: u8,
+    /// The service's layer, or [`ANY`].
+    pub service: u8,
+    /// The source port's layer: 0, or [`ANY`].
+    pub source_port: u8,
+    /// The interface's layer: 0, or [`ANY`].
+    pub interface: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+}
+
+/// The key of VERDICTS' inner map (hash; value: [`Verdict`]): a shape, and numbers of classes, 0 for what the shape does
+/// not look at.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Combination {
+    /// Index of [`PolicyHeader::shapes`].
+    pub shape: u32,
+    /// Number of the source's class.
+    pub source: u32,
+    /// Number of the destination's class.
+    pub destination: u32,
+    /// Number of the service's class.
+    pub service: u32,
+    /// Number of the source port's class.
+    pub source_port: u32,
+    /// Number of the interface's class.
+    pub interface: u32,
+}
+
+/// [`Verdict::attributes`]: mark the event of every new session.
+pub const ATTRIBUTE_LOG: u8 = 1 << 0;
+
+/// What a rule decides.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Verdict {
+    /// The rule's place in the order in which rules are asked, from 0: failsafe and DHCP, then by priority, deny before
+    /// allow, then in the order of the source.
+    pub precedence: u32,
+    /// The rule's id ([`super::rule`]).
+    pub rule: u32,
+    /// `ACTION_*`.
+    pub action: u8,
+    /// `ATTRIBUTE_*`.
+    pub attributes: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
+}
+
+/// The value of POLICY's inner map (array, one entry): what a generation says besides its look-up tables.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct PolicyHeader {
     /// The generation this slot holds; the programs refuse a slot that holds another.
     pub generation: u32,
     /// Entries in use in RULES.
-    pub entries: u32,
+    pub rules: u32,
     /// Bytes in use in POLICY_TEXT.
     pub text_bytes: u32,
     /// `BUILTIN_*` that are on.
@@ -102,19 +261,61 @@ pub struct PolicyHeader {
     pub default_in: u8,
     /// `ACTION_*` where no rule matches a packet from the protected side.
     pub default_out: u8,
-    /// All fields that entries look at: `MATCH_*`.
-    pub matches: u16,
+    /// Number of [`Self::shapes`].
+    pub shape_count: u8,
+    /// Number of [`Self::audit_rules`].
+    pub audit_count: u8,
     /// Seconds a session may idle, indexed by [`timeout`].
     pub timeouts_s: [u32; timeout::COUNT],
     /// When it was compiled: nanoseconds since 1970 UTC.
     pub applied_unix_ns: u64,
+    /// Entries in use in SERVICES.
+    pub pages: u32,
+    /// Entries in use in CLASSES.
+    pub classes: u32,
+    /// Entries of ADDRESSES.
+    pub addresses: u32,
+    /// Entries of VERDICTS.
+    pub verdicts: u32,
+    /// The shapes that look at the source, by bit.
+    pub by_source: u64,
+    /// The shapes that look at the destination.
+    pub by_destination: u64,
+    /// The shapes that look at the source port.
+    pub by_source_port: u64,
+    /// The shapes that look at the interface.
+    pub by_interface: u64,
+    /// The rules with `audit` that look at the interface, by bit.
+    pub audits_by_interface: u64,
+    /// The class, by `SPACE_*`, of what ADDRESSES has no prefix for.
+    pub roots: [Class; SPACES],
+    /// The shapes, in the order in which they are tried.
+    pub shapes: [Shape; MAX_SHAPES],
+    /// What the rules with `audit` would decide, in their order.
+    pub audit_rules: [Verdict; MAX_AUDITS],
+    /// The prefix lengths of each space, rising, zeros after the last.
+    pub lengths: [[u8; MAX_LENGTHS]; ADDRESS_SPACES],
+    /// Numbers of [`Self::lengths`].
+    pub length_counts: [u8; ADDRESS_SPACES],
+    /// Zero.
+    pub reserved: [u8; 4],
+}
+
+/// A value of RULES' inner map (array): the rules of a generation in the order of its text. Only user space reads it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct NamedRule {
+    /// ASCII, padded with zeros.
+    pub name: [u8; NAME_LEN],
+    /// The rule's id ([`super::rule`]).
+    pub id: u32,
 }
 
 /// Bytes of text in a [`TextChunk`].
 pub const TEXT_CHUNK: usize = 4096;
 
-/// Most chunks in POLICY_TEXT's inner map: 1 MiB of text. Each generation's has as many as it needs.
-pub const TEXT_CHUNKS: u32 = 256;
+/// Most chunks in POLICY_TEXT's inner map: 64 MiB of text. Each generation's has as many as it needs.
+pub const TEXT_CHUNKS: u32 = 16_384;
 
 /// A value of POLICY_TEXT's inner map (array): the policy in the policy language, as it was applied. Only user space
 /// reads it.
@@ -123,71 +324,4 @@ pub const TEXT_CHUNKS: u32 = 256;
 pub struct TextChunk {
     /// UTF-8, padded with zeros after the last chunk.
     pub text: [u8; TEXT_CHUNK],
-}
-
-/// [`RuleEntry::matches`]: [`RuleEntry::protocol`] must be equal.
-pub const MATCH_PROTOCOL: u16 = 1 << 0;
-/// [`RuleEntry::matches`]: the packet must be IPv4.
-pub const MATCH_IPV4: u16 = 1 << 1;
-/// [`RuleEntry::matches`]: the packet must be IPv6.
-pub const MATCH_IPV6: u16 = 1 << 2;
-/// [`RuleEntry::matches`]: the source must lie in its prefix.
-pub const MATCH_SOURCE: u16 = 1 << 3;
-/// [`RuleEntry::matches`]: the destination must lie in its prefix.
-pub const MATCH_DESTINATION: u16 = 1 << 4;
-/// [`RuleEntry::matches`]: the source port must lie in its range.
-pub const MATCH_SOURCE_PORT: u16 = 1 << 5;
-/// [`RuleEntry::matches`]: the destination port must lie in its range.
-pub const MATCH_DESTINATION_PORT: u16 = 1 << 6;
-/// [`RuleEntry::matches`]: the ICMP or ICMPv6 type must be equal.
-pub const MATCH_ICMP_TYPE: u16 = 1 << 7;
-/// [`RuleEntry::matches`]: the ICMP or ICMPv6 code must be equal.
-pub const MATCH_ICMP_CODE: u16 = 1 << 8;
-/// [`RuleEntry::matches`]: the interface's name must be equal.
-pub const MATCH_INTERFACE: u16 = 1 << 9;
-
-/// [`RuleEntry::attributes`]: mark the event of every new session.
-pub const ATTRIBUTE_LOG: u8 = 1 << 0;
-
-/// A value of RULES' inner map (array, [`MAX_RULE_ENTRIES`] entries). Entries stand in order of precedence, the first
-/// match decides: failsafe and DHCP, then by priority, deny before allow, then in the order of the source.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct RuleEntry {
-    /// The source prefix, IPv4 as v4-mapped; zero beyond the mask.
-    pub source: [u8; 16],
-    /// The source prefix as a mask (IPv4: 96 bits longer than written).
-    pub source_mask: [u8; 16],
-    /// The destination prefix, IPv4 as v4-mapped; zero beyond the mask.
-    pub destination: [u8; 16],
-    /// The destination prefix as a mask.
-    pub destination_mask: [u8; 16],
-    /// The interface's name, padded with zeros.
-    pub interface: [u8; interface::NAME_LEN],
-    /// The rule's id ([`super::rule`]).
-    pub rule: u32,
-    /// `MATCH_*`: the fields that count; all others match anything.
-    pub matches: u16,
-    /// Lowest source port, in the host's order.
-    pub source_port_low: u16,
-    /// Highest source port, inclusive.
-    pub source_port_high: u16,
-    /// Lowest destination port.
-    pub destination_port_low: u16,
-    /// Highest destination port, inclusive.
-    pub destination_port_high: u16,
-    /// `ACTION_*`.
-    pub action: u8,
-    /// `DIRECTION_*` bits.
-    pub directions: u8,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// ICMP or ICMPv6 type.
-    pub icmp_type: u8,
-    /// ICMP or ICMPv6 code.
-    pub icmp_code: u8,
-    /// `ATTRIBUTE_*`.
-    pub attributes: u8,
-    /// Zero.
-    pub reserved: [u8; 4],
 }

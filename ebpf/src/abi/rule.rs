@@ -1,7 +1,10 @@
-//! Rule ids, RULE_NAMES and RULE_HITS.
+//! Rule ids and RULE_HITS.
 //!
 //! A rule's id belongs to its name: it stays the same through all generations in which a rule of that name exists, so
 //! hit counts and the rule of a session keep their meaning when the policy changes.
+//!
+//! RULE_HITS is an array of maps, each the counters of a block of [`BLOCK`] ids: the counters of a rule do not move when
+//! others come, and memory is taken only for ids in use. Block 0 is always there; user space adds others.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -27,8 +30,12 @@ pub const FAILSAFE: u32 = 8;
 pub const LINK_CONTROL: u32 = 9;
 /// The lowest id of a rule of the policy.
 pub const FIRST: u32 = 64;
-/// One more than the highest id of a rule: entries in RULE_HITS.
-pub const LIMIT: u32 = 4096;
+/// Ids in a block.
+pub const BLOCK: u32 = 4096;
+/// Most blocks.
+pub const BLOCKS: u32 = 256;
+/// One more than the highest id of a rule.
+pub const LIMIT: u32 = BLOCK * BLOCKS;
 
 /// Names of the ids below [`FIRST`], by id.
 pub const RESERVED_NAMES: [&str; 10] =
@@ -37,18 +44,8 @@ pub const RESERVED_NAMES: [&str; 10] =
 /// Bytes of a rule's name; names are at most one shorter.
 pub const NAME_LEN: usize = 64;
 
-/// A value of RULE_NAMES (hash, key: `u32` rule id, [`FIRST`] and up). Written by `policy apply` before the generation
-/// that first uses it becomes active, removed by a later apply once no kept generation has the rule. Only user space
-/// reads it.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct RuleName {
-    /// ASCII, padded with zeros.
-    pub name: [u8; NAME_LEN],
-}
-
-/// A value of RULE_HITS (per-CPU array, index: rule id). Written by the programs, each CPU its own copy; set to zero by
-/// user space when an id is given to another name.
+/// A value of RULE_HITS' inner maps (per-CPU array, index: rule id modulo [`BLOCK`]). Written by the programs, each CPU its
+/// own copy; set to zero by user space when an id is given to another name.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct RuleHits {

@@ -14,13 +14,18 @@ pub(crate) fn count(env: &Env, verdict: u32, judgement: Judgement) {
             (*counter).bytes += env.bytes();
         }
     }
-    if judgement.rule == rule::NONE {
-        return;
+    if judgement.rule != rule::NONE {
+        hit(env, judgement.rule, judgement.fresh);
     }
-    if let Some(hits) = maps::RULE_HITS.get_ptr_mut(judgement.rule) {
-        // SAFETY: as above.
+}
+
+/// Adds the packet to a rule's hits; `fresh` if the rule was asked and not a session that it decided earlier.
+#[inline(always)]
+pub(crate) fn hit(env: &Env, rule: u32, fresh: bool) {
+    if let Some(hits) = maps::RULE_HITS.get_value_ptr_mut(rule / rule::BLOCK, &(rule % rule::BLOCK)) {
+        // SAFETY: this CPU's own value of a live map entry.
         unsafe {
-            (*hits).sessions += judgement.fresh as u64;
+            (*hits).sessions += fresh as u64;
             (*hits).packets += env.packets();
             (*hits).bytes += env.bytes();
             (*hits).last_hit_ns = env.now_ns;

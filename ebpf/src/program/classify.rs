@@ -1,21 +1,23 @@
-//! The classifier: which rule of a generation decides a tuple.
+//! The classifier: which rule of a generation decides a packet.
 
-use core::ffi::c_void;
-
-use aya_ebpf::helpers::bpf_loop;
 use mseg_ebpf::{
     abi::{
         interface,
         policy::{
-            ACTION_ALLOW, ATTRIBUTE_LOG, DIRECTION_IN, MATCH_INTERFACE, MAX_RULE_ENTRIES, POLICY_SLOTS, PolicyHeader,
+            ACTION_ALLOW, ATTRIBUTE_LOG, AddressKey, Class, Combination, DIRECTION_IN, POLICY_SLOTS, Page,
+            PolicyHeader, Verdict,
         },
         reason::Reason,
         rule,
+        session::SessionKey,
     },
-    policy::{Tuple, matches},
+    policy::{
+        Maps, NO_RULE, Question, Steps, Tuple, find_address, find_interface, find_service, find_source_port, look_up,
+        try_shapes,
+    },
 };
 
-use super::maps::{self, Rules};
+use super::{audit, env::Env, maps};
 
 /// What a rule or a default says.
 #[derive(Clone, Copy)]
@@ -67,64 +69,181 @@ pub(crate) fn header(generation: u32) -> Option<&'static PolicyHeader> {
     if header.generation == generation { Some(header) } else { None }
 }
 
-/// The name that rules compare with; zeros for an unknown interface.
-#[inline(always)]
-fn interface_name(ifindex: u32) -> [u8; interface::NAME_LEN] {
-    // SAFETY: entries of INTERFACES are replaced only by the loader, and the name is copied at once.
-    match unsafe { maps::INTERFACES.get(ifindex) } {
-        Some(interface) => interface.name,
-        None => [0; interface::NAME_LEN],
+/// The tables of a generation.
+struct Slot(u32);
+
+impl Maps for Slot {
+    #[inline(always)]
+    fn page(&self, number: u32) -> Option<&Page> {
+        maps::SERVICES.get_value(self.0 % POLICY_SLOTS, &number)
+    }
+
+    #[inline(always)]
+    fn class(&self, number: u32) -> Option<&Class> {
+        maps::CLASSES.get_value(self.0 % POLICY_SLOTS, &number)
+    }
+
+    #[inline(always)]
+    fn address(&self, key: &AddressKey) -> Option<&Class> {
+        // SAFETY: frozen before it is put into the slot, and there until the program ends.
+        maps::ADDRESSES.get_value_ptr_mut(self.0 % POLICY_SLOTS, key).map(|class| unsafe { &*class })
+    }
+
+    #[inline(always)]
+    fn verdict(&self, combination: &Combination) -> Option<&Verdict> {
+        // SAFETY: likewise.
+        maps::VERDICTS.get_value_ptr_mut(self.0 % POLICY_SLOTS, combination).map(|verdict| unsafe { &*verdict })
     }
 }
 
-/// Decides by the rules of `generation`, the first match in their order, else by the default of the direction. A packed
-/// [`Decision`], 0 if the generation's maps are damaged.
+impl Steps for Slot {
+    #[inline(always)]
+    fn question(&mut self) -> Option<&mut Question> {
+        question()
+    }
+
+    #[inline(always)]
+    fn find_service(&mut self) -> bool {
+        classify_service(self.0) != 0
+    }
+
+    #[inline(always)]
+    fn find_address(&mut self, _: &PolicyHeader, space: u8) -> bool {
+        classify_address(self.0, space as u32) != 0
+    }
+
+    #[inline(always)]
+    fn find_source_port(&mut self) -> bool {
+        classify_source_port(self.0) != 0
+    }
+
+    #[inline(always)]
+    fn find_interface(&mut self, _: &PolicyHeader) -> bool {
+        classify_interface(self.0) != 0
+    }
+
+    #[inline(always)]
+    fn try_shapes(&mut self, _: &PolicyHeader, shapes: u64) -> bool {
+        classify_shapes(self.0, shapes) != 0
+    }
+}
+
+/// This CPU's question. A program is not interrupted by another on its CPU.
 #[inline(always)]
-pub(crate) fn classify(generation: u32, ifindex: u32, mut tuple: Tuple) -> u64 {
-    let (Some(header), Some(rules)) = (header(generation), maps::RULES.get(generation % POLICY_SLOTS)) else {
+pub(crate) fn question() -> Option<&'static mut Question> {
+    // SAFETY: this CPU's own value of a live map entry, which only these programs use, one function at a time.
+    maps::QUESTION.get_ptr_mut(0).map(|question| unsafe { &mut *question })
+}
+
+/// Sets what [`classify`] is to look up. `ifindex` is the interface of the session, or of the packet that would open
+/// one; `flags` say who opens it.
+#[inline(always)]
+pub(crate) fn ask(ifindex: u32, flags: u8, write: impl FnOnce(&mut Tuple)) {
+    // An array of one always has its entry.
+    if let Some(question) = question() {
+        question.ifindex = ifindex;
+        question.flags = flags as u64;
+        question.decision = 0;
+        write(&mut question.tuple);
+    }
+}
+
+/// The latest answer: a packed [`Decision`], 0 if the generation's maps are damaged.
+#[inline(always)]
+pub(crate) fn decision() -> u64 {
+    question().map_or(0, |question| question.decision)
+}
+
+/// [`find_service`] for the question; 0 if the generation's maps are damaged.
+#[unsafe(no_mangle)]
+pub extern "C" fn classify_service(generation: u32) -> u32 {
+    question().is_some_and(|question| find_service(&Slot(generation), question)) as u32
+}
+
+/// [`find_address`] for the question; likewise.
+#[unsafe(no_mangle)]
+pub extern "C" fn classify_address(generation: u32, space: u32) -> u32 {
+    let (Some(header), Some(question)) = (header(generation), question()) else {
+        return 0;
+    };
+    find_address(&Slot(generation), header, question, space as u8);
+    1
+}
+
+/// [`find_source_port`] for the question; likewise.
+#[unsafe(no_mangle)]
+pub extern "C" fn classify_source_port(generation: u32) -> u32 {
+    question().is_some_and(|question| find_source_port(&Slot(generation), question)) as u32
+}
+
+/// [`find_interface`] for the question; likewise.
+#[unsafe(no_mangle)]
+pub extern "C" fn classify_interface(generation: u32) -> u32 {
+    let (Some(header), Some(question)) = (header(generation), question()) else {
+        return 0;
+    };
+    find_interface(&Slot(generation), header, question);
+    1
+}
+
+/// [`try_shapes`] for the question; likewise.
+#[unsafe(no_mangle)]
+pub extern "C" fn classify_shapes(generation: u32, shapes: u64) -> u32 {
+    let (Some(header), Some(question)) = (header(generation), question()) else {
+        return 0;
+    };
+    try_shapes(&Slot(generation), header, question, shapes);
+    1
+}
+
+/// Decides what [`ask`] was told by the rules of the packet's generation, else by the default of the direction, and
+/// reports the rules that are only tried. A packed [`Decision`], 0 if the generation's maps are damaged.
+#[unsafe(no_mangle)]
+pub extern "C" fn classify(env: *const Env, key: *const SessionKey) -> u64 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
+        return 0;
+    };
+    let Some(header) = header(env.generation) else {
         return 0;
     };
     // A look-up that few policies need.
-    if header.matches & MATCH_INTERFACE != 0 {
-        tuple.interface = interface_name(ifindex);
+    if header.by_interface | header.audits_by_interface != 0 {
+        name_interface();
     }
-    let mut walk = Walk { rules, tuple: (&raw const tuple).cast(), found: 0 };
-    // The kernel bounds the loop; one of our own would be verified turn by turn.
-    // SAFETY: `turn` has the signature the helper calls and its context outlives the call.
-    unsafe { bpf_loop(header.entries.min(MAX_RULE_ENTRIES), turn as *mut c_void, (&raw mut walk).cast(), 0) };
-    if walk.found != 0 {
-        return walk.found;
-    }
-    let (rule, action) = if tuple.direction == DIRECTION_IN {
-        (rule::DEFAULT_IN, header.default_in)
-    } else {
-        (rule::DEFAULT_OUT, header.default_out)
-    };
-    Decision { rule, allow: action == ACTION_ALLOW, log: false }.pack()
-}
-
-/// The context of [`turn`].
-struct Walk<'a> {
-    rules: &'a Rules,
-    /// A [`Tuple`]; by its name it would be a forward declaration in the BTF ([`super::skb`]).
-    tuple: *const u8,
-    /// A packed [`Decision`], 0 for none yet.
-    found: u64,
-}
-
-/// One turn of the walk over the entries; 1 ends it.
-unsafe extern "C" fn turn(position: u32, walk: *mut Walk<'_>) -> i64 {
-    // SAFETY: the pointer that `walk` gave.
-    let walk = unsafe { &mut *walk };
-    let Some(entry) = walk.rules.get(position) else {
-        return 1;
-    };
-    // SAFETY: the tuple that `classify` was given, which outlives the walk.
-    if !matches(entry, unsafe { &*walk.tuple.cast::<Tuple>() }) {
+    if look_up(&mut Slot(env.generation), header).is_none() {
         return 0;
     }
-    walk.found =
-        Decision { rule: entry.rule, allow: entry.action == ACTION_ALLOW, log: entry.attributes & ATTRIBUTE_LOG != 0 }
-            .pack();
+    audit::report(env, key);
+    let Some(question) = question() else {
+        return 0;
+    };
+    let verdict = &question.verdict;
+    let decision = if verdict.precedence != NO_RULE {
+        Decision {
+            rule: verdict.rule,
+            allow: verdict.action == ACTION_ALLOW,
+            log: verdict.attributes & ATTRIBUTE_LOG != 0,
+        }
+    } else if question.tuple.direction == DIRECTION_IN {
+        Decision { rule: rule::DEFAULT_IN, allow: header.default_in == ACTION_ALLOW, log: false }
+    } else {
+        Decision { rule: rule::DEFAULT_OUT, allow: header.default_out == ACTION_ALLOW, log: false }
+    };
+    question.decision = decision.pack();
+    question.decision
+}
+
+/// Sets the name that rules compare with; zeros for an unknown interface.
+#[unsafe(no_mangle)]
+pub extern "C" fn name_interface() -> u32 {
+    let Some(question) = question() else {
+        return 0;
+    };
+    // SAFETY: entries of INTERFACES are replaced only by the loader, and the name is copied at once.
+    question.tuple.interface = match unsafe { maps::INTERFACES.get(question.ifindex) } {
+        Some(interface) => interface.name,
+        None => [0; interface::NAME_LEN],
+    };
     1
 }

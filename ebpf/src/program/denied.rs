@@ -54,7 +54,7 @@ pub extern "C" fn remembered(env: *const Env, key: *const SessionKey, sender_is_
 
 /// Flags of a denial of no session.
 #[inline(always)]
-fn flags_of(env: &Env, sender_is_lower: u32) -> u8 {
+pub(crate) fn flags_of(env: &Env, sender_is_lower: u32) -> u8 {
     let mut flags = FLAG_DENIED;
     if sender_is_lower != 0 {
         flags |= FLAG_CLIENT_IS_LOWER;

@@ -8,7 +8,7 @@ use mseg_ebpf::abi::{
     time,
 };
 
-use super::{env::Env, maps, memory};
+use super::{classify, env::Env, maps, memory};
 
 pub(crate) const OPENED: u32 = EventKind::SessionOpened as u32;
 pub(crate) const CLOSED: u32 = EventKind::SessionClosed as u32;
@@ -45,20 +45,35 @@ pub extern "C" fn emit_denied(env: *const Env, key: *const SessionKey, flags: u3
     let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
         return 0;
     };
-    // Written into the ring itself: a session on the stack is more than the chain of callers leaves room for.
-    submit(env, EventKind::Denied, key, packed, |to| {
-        // SAFETY: room for a session; all zeros is one.
-        unsafe {
-            to.write_bytes(0, 1);
-            (*to).to_server = Traffic { packets: env.packets(), bytes: env.bytes() };
-            (*to).created = time::created(env.now_ns);
-            (*to).last_seen_tick = env.tick();
-            (*to).rule = rule;
-            (*to).generation = env.generation;
-            (*to).ifindex = env.ifindex;
-            (*to).flags = flags as u8;
-        }
-    })
+    submit(env, EventKind::Denied, key, packed, |to| write_synthetic(env, to, rule, env.ifindex, flags as u8))
+}
+
+/// Reports a rule that is only tried: [`emit_denied`] for its decision, of what the classifier was asked.
+#[unsafe(no_mangle)]
+pub extern "C" fn emit_audited(env: *const Env, key: *const SessionKey, rule: u32, packed: u64) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(key), Some(question)) = (unsafe { (env.as_ref(), key.as_ref(), classify::question()) }) else {
+        return 0;
+    };
+    let (ifindex, flags) = (question.ifindex, question.flags as u8);
+    submit(env, EventKind::Audited, key, packed, |to| write_synthetic(env, to, rule, ifindex, flags))
+}
+
+/// What is known of a packet of no session. Written into the ring itself: a session on the stack is more than the chain
+/// of callers leaves room for.
+#[inline(always)]
+fn write_synthetic(env: &Env, to: *mut Session, rule: u32, ifindex: u32, flags: u8) {
+    // SAFETY: room for a session; all zeros is one.
+    unsafe {
+        to.write_bytes(0, 1);
+        (*to).to_server = Traffic { packets: env.packets(), bytes: env.bytes() };
+        (*to).created = time::created(env.now_ns);
+        (*to).last_seen_tick = env.tick();
+        (*to).rule = rule;
+        (*to).generation = env.generation;
+        (*to).ifindex = ifindex;
+        (*to).flags = flags;
+    }
 }
 
 /// Fills an event in. One field at a time: a whole event is too much for the stack of a BPF program.

@@ -2,7 +2,6 @@
 
 use mseg_ebpf::{
     abi::{
-        interface,
         policy::{BUILTIN_ICMP_ERRORS, BUILTIN_MLD, BUILTIN_ND, DIRECTION_IN, DIRECTION_OUT, PolicyHeader},
         reason::Reason,
         rule,
@@ -175,7 +174,13 @@ pub(crate) fn refusal(env: &Env, packet: &Packet) -> Option<Reason> {
 
 /// ICMP and ICMPv6 other than echo: each packet is judged by itself and makes no session. A packed [`Judgement`].
 #[unsafe(no_mangle)]
-pub extern "C" fn judge_icmp(skb: *mut __sk_buff, env: *const Env, packet: *const Packet) -> u64 {
+pub extern "C" fn judge_icmp(
+    skb: *mut __sk_buff,
+    env: *const Env,
+    packet: *const Packet,
+    key: *const SessionKey,
+    sender_is_lower: u32,
+) -> u64 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(packet)) = (unsafe { (env.as_ref(), packet.as_ref()) }) else {
         return Judgement::unruled(Reason::NoPolicy).pack();
@@ -195,7 +200,7 @@ pub extern "C" fn judge_icmp(skb: *mut __sk_buff, env: *const Env, packet: *cons
                 _ => Judgement::builtin(Reason::IcmpError, rule::ICMP_ERRORS),
             }
         }
-        Some(_) => match Decision::unpack(decide(env, packet)) {
+        Some(_) => match Decision::unpack(decide(env, packet, key, sender_is_lower)) {
             Some(decision) => Judgement::of(decision),
             None => Judgement::unruled(Reason::NoPolicy),
         },
@@ -205,12 +210,13 @@ pub extern "C" fn judge_icmp(skb: *mut __sk_buff, env: *const Env, packet: *cons
 
 /// What the policy says of a packet: a packed [`Decision`], 0 if its maps are damaged.
 #[unsafe(no_mangle)]
-pub extern "C" fn decide(env: *const Env, packet: *const Packet) -> u64 {
+pub extern "C" fn decide(env: *const Env, packet: *const Packet, key: *const SessionKey, sender_is_lower: u32) -> u64 {
     // SAFETY: the caller's, or null.
-    let (Some(env), Some(packet)) = (unsafe { (env.as_ref(), packet.as_ref()) }) else {
+    let (Some(env), Some(packet), Some(key)) = (unsafe { (env.as_ref(), packet.as_ref(), key.as_ref()) }) else {
         return 0;
     };
-    classify::classify(env.generation, env.ifindex, tuple(env, packet))
+    classify::ask(env.ifindex, denied::flags_of(env, sender_is_lower), |tuple| write_tuple(tuple, env, packet));
+    classify::classify(env, key)
 }
 
 /// What the policy says of a packet that would open a session, from memory if it can. Likewise.
@@ -222,7 +228,7 @@ pub extern "C" fn decide_new(
     sender_is_lower: u32,
 ) -> u64 {
     match denied::remembered(env, key, sender_is_lower) {
-        0 => decide(env, packet),
+        0 => decide(env, packet, key, sender_is_lower),
         decision => decision,
     }
 }
@@ -234,18 +240,14 @@ fn is_on(header: &PolicyHeader, builtin: u32) -> bool {
 
 /// What rules look at in a packet.
 #[inline(always)]
-fn tuple(env: &Env, packet: &Packet) -> Tuple {
+fn write_tuple(tuple: &mut Tuple, env: &Env, packet: &Packet) {
+    tuple.source = transmute!(packet.source);
+    tuple.destination = transmute!(packet.destination);
     let icmp = packet.is_icmp();
-    Tuple {
-        source: transmute!(packet.source),
-        destination: transmute!(packet.destination),
-        interface: [0; interface::NAME_LEN],
-        source_port: if icmp { 0 } else { u16::from_be_bytes(packet.source_port) },
-        destination_port: if icmp { 0 } else { u16::from_be_bytes(packet.destination_port) },
-        protocol: packet.protocol,
-        icmp_type: packet.icmp_type,
-        icmp_code: packet.icmp_code,
-        ipv6: packet.ipv6,
-        direction: if env.is_out() { DIRECTION_OUT } else { DIRECTION_IN },
-    }
+    tuple.source_port = if icmp { 0 } else { u16::from_be_bytes(packet.source_port) };
+    tuple.destination_port =
+        u16::from_be_bytes(if icmp { [packet.icmp_type, packet.icmp_code] } else { packet.destination_port });
+    tuple.protocol = packet.protocol;
+    tuple.ipv6 = packet.ipv6;
+    tuple.direction = if env.is_out() { DIRECTION_OUT } else { DIRECTION_IN };
 }

@@ -1,22 +1,25 @@
 //! The pinned maps. Keys, values, writers, readers and lifetimes are described with the types in [`mseg_ebpf::abi`].
 
 use aya_ebpf::{
-    bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
+    bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE},
     btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
-use mseg_ebpf::abi::{
-    config::Config,
-    denied::{Denied, MAX_DENIED},
-    event::RING_BYTES,
-    fragment::{FragmentKey, Fragmented, MAX_FRAGMENTED},
-    interface::Interface,
-    meta::Meta,
-    policy::{MAX_RULE_ENTRIES, POLICY_SLOTS, PolicyHeader, RuleEntry, TextChunk},
-    rule::{self, RuleHits, RuleName},
-    session::{MAX_DATAGRAMS, MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
-    source::{MAX_SOURCES, Source, SourceKey},
-    stats::{COUNTERS, Counter, EventStats},
+use mseg_ebpf::{
+    abi::{
+        config::Config,
+        denied::{Denied, MAX_DENIED},
+        event::RING_BYTES,
+        fragment::{FragmentKey, Fragmented, MAX_FRAGMENTED},
+        interface::Interface,
+        meta::Meta,
+        policy::{AddressKey, Class, Combination, NamedRule, POLICY_SLOTS, Page, PolicyHeader, TextChunk, Verdict},
+        rule::{self, RuleHits},
+        session::{MAX_DATAGRAMS, MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
+        source::{MAX_SOURCES, Source, SourceKey},
+        stats::{COUNTERS, Counter, EventStats},
+    },
+    policy::Question,
 };
 
 #[btf_map]
@@ -49,30 +52,35 @@ pub(crate) static SOURCES: LruHashMap<SourceKey, Source, MAX_SOURCES> = LruHashM
 #[btf_map]
 pub(crate) static POLICY: ArrayOfMaps<Array<PolicyHeader, 1>, { POLICY_SLOTS as usize }> = ArrayOfMaps::new();
 
-/// One generation's entries.
-pub(crate) type Rules = Array<RuleEntry, { MAX_RULE_ENTRIES as usize }>;
+// BPF_F_INNER_MAP (kernel 5.10): each generation's arrays are as long as it needs. Hashes may differ anyway.
+const AS_LONG_AS_NEEDED: usize = BPF_F_INNER_MAP as usize;
+const SLOTS: usize = POLICY_SLOTS as usize;
 
 #[btf_map]
-pub(crate) static RULES: ArrayOfMaps<Rules, { POLICY_SLOTS as usize }> = ArrayOfMaps::new();
-
-// BPF_F_INNER_MAP (kernel 5.10): each generation's map is as long as its text.
-#[btf_map]
-pub(crate) static POLICY_TEXT: ArrayOfMaps<
-    Array<TextChunk, 1, { BPF_F_INNER_MAP as usize }>,
-    { POLICY_SLOTS as usize },
-> = ArrayOfMaps::new();
-
-// Only user space touches it, so an entry may be allocated when it is needed.
-#[btf_map]
-pub(crate) static RULE_NAMES: HashMap<
-    u32,
-    RuleName,
-    { (rule::LIMIT - rule::FIRST) as usize },
-    { BPF_F_NO_PREALLOC as usize },
-> = HashMap::new();
+pub(crate) static RULES: ArrayOfMaps<Array<NamedRule, 1, AS_LONG_AS_NEEDED>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
-pub(crate) static RULE_HITS: PerCpuArray<RuleHits, { rule::LIMIT as usize }> = PerCpuArray::new();
+pub(crate) static SERVICES: ArrayOfMaps<Array<Page, 1, AS_LONG_AS_NEEDED>, SLOTS> = ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static CLASSES: ArrayOfMaps<Array<Class, 1, AS_LONG_AS_NEEDED>, SLOTS> = ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static ADDRESSES: ArrayOfMaps<HashMap<AddressKey, Class, 1>, SLOTS> = ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static VERDICTS: ArrayOfMaps<HashMap<Combination, Verdict, 1>, SLOTS> = ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static POLICY_TEXT: ArrayOfMaps<Array<TextChunk, 1, AS_LONG_AS_NEEDED>, SLOTS> = ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static RULE_HITS: ArrayOfMaps<PerCpuArray<RuleHits, { rule::BLOCK as usize }>, { rule::BLOCKS as usize }> =
+    ArrayOfMaps::new();
+
+// Not pinned: the programs' own memory while they look a packet up.
+#[btf_map]
+pub(crate) static QUESTION: PerCpuArray<Question, 1> = PerCpuArray::new();
 
 #[btf_map]
 pub(crate) static STATS: PerCpuArray<Counter, { COUNTERS as usize }> = PerCpuArray::new();

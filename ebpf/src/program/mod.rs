@@ -6,6 +6,7 @@
 //! to whole structs, which it must compare with null; it returns a number.
 
 mod account;
+mod audit;
 mod classify;
 mod denied;
 mod env;
@@ -90,7 +91,9 @@ pub(crate) fn run(skb: *mut __sk_buff, direction: u8, workload: bool) -> i32 {
         }
     }
     let judgement = match outcome {
-        headers::IP if packet.is_icmp() && packet.echo == ECHO_NONE => judge::judge_icmp(skb, &env, &packet),
+        headers::IP if packet.is_icmp() && packet.echo == ECHO_NONE => {
+            judge::judge_icmp(skb, &env, &packet, &key, sender_is_lower)
+        }
         headers::IP => judge_by_session(skb, &env, &mut packet, &key, session, sender_is_lower),
         headers::ARP => judge::judge_link(&env, BUILTIN_ARP, rule::ARP),
         headers::LINK_CONTROL => judge::judge_link(&env, BUILTIN_LINK_CONTROL, rule::LINK_CONTROL),
@@ -195,6 +198,8 @@ fn judge_once(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Sessio
     if judgement != judge::STALE_SESSION {
         return judgement;
     }
+    // One after the other: calls within calls would need more stack than there is.
+    rejudge::decide_session(env, key, session);
     rejudge::rejudge(env, key, session);
     judge::judge_session(env, packet, key, session, sender_is_lower | judge::REJUDGED)
 }

@@ -2,7 +2,6 @@
 
 use mseg_ebpf::{
     abi::{
-        interface,
         policy::{DIRECTION_IN, DIRECTION_OUT},
         session::{FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_LOG, FLAG_OUT, Session, SessionKey},
     },
@@ -12,15 +11,15 @@ use mseg_ebpf::{
 };
 
 use super::{
-    classify::{Decision, classify},
+    classify::{self, Decision},
     env::Env,
     events,
-    memory::store,
+    memory::{load, store},
     sessions::set_timeout,
 };
 
-/// Judges a session by the active generation, from its client's point of view, whoever sent this packet. 0 if the
-/// generation's maps are damaged.
+/// Makes what [`decide_session`] found the session's: it is judged in the active generation, from its client's point
+/// of view, whoever sent this packet. 0 if the generation's maps are damaged.
 #[unsafe(no_mangle)]
 pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut Session) -> u32 {
     // SAFETY: the caller's, or null.
@@ -30,7 +29,7 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
     // SAFETY: as in `tables::is_expired`.
     let (rule, flags, state, tcp_state) =
         unsafe { ((*session).rule, (*session).flags, (*session).state as u8, (*session).tcp_state as u8) };
-    let Some(decision) = Decision::unpack(decide_session(env, key, session)) else {
+    let Some(decision) = Decision::unpack(classify::decision()) else {
         return 0;
     };
     let new_flags = flags & !(FLAG_DENIED | FLAG_LOG) | decision_flags(decision);
@@ -56,7 +55,8 @@ pub extern "C" fn decide_session(env: *const Env, key: *const SessionKey, sessio
     let (Some(env), Some(key), Some(session)) = (unsafe { (env.as_ref(), key.as_ref(), session.as_ref()) }) else {
         return 0;
     };
-    classify(env.generation, session.ifindex, tuple(key, session))
+    classify::ask(session.ifindex, session.flags, |tuple| write_tuple(tuple, key, session));
+    classify::classify(env, key)
 }
 
 #[inline(always)]
@@ -73,30 +73,39 @@ pub(crate) const fn decision_flags(decision: Decision) -> u8 {
 
 /// What rules look at in a session: its first packet.
 #[inline(always)]
-fn tuple(key: &SessionKey, session: &Session) -> Tuple {
+fn write_tuple(tuple: &mut Tuple, key: &SessionKey, session: &Session) {
     let client_is_lower = session.flags & FLAG_CLIENT_IS_LOWER != 0;
-    let (source, destination) =
-        if client_is_lower { (key.lower_address, key.higher_address) } else { (key.higher_address, key.lower_address) };
+    if client_is_lower {
+        copy_address(&mut tuple.source, &key.lower_address);
+        copy_address(&mut tuple.destination, &key.higher_address);
+    } else {
+        copy_address(&mut tuple.source, &key.higher_address);
+        copy_address(&mut tuple.destination, &key.lower_address);
+    }
     let (source_port, destination_port) =
         if client_is_lower { (key.lower_port, key.higher_port) } else { (key.higher_port, key.lower_port) };
-    let words: [u64; 2] = zerocopy::transmute!(source);
+    let words: [u64; 2] = zerocopy::transmute!(key.lower_address);
     let ipv4 = words[0] == 0 && u64::from_be(words[1]) >> 32 == 0xffff;
     // The only ICMP that has a session is echo; its ports are an identifier.
-    let echo = match (key.protocol, ipv4) {
-        (protocol::ICMP, true) => Some(icmp_type::ECHO_REQUEST),
-        (protocol::ICMPV6, false) => Some(icmp_type::V6_ECHO_REQUEST),
-        _ => None,
-    };
-    Tuple {
-        source,
-        destination,
-        interface: [0; interface::NAME_LEN],
-        source_port: if echo.is_none() { u16::from_be_bytes(source_port) } else { 0 },
-        destination_port: if echo.is_none() { u16::from_be_bytes(destination_port) } else { 0 },
-        protocol: key.protocol,
-        icmp_type: echo.unwrap_or(0),
-        icmp_code: 0,
-        ipv6: !ipv4 as u8,
-        direction: if session.flags & FLAG_OUT != 0 { DIRECTION_OUT } else { DIRECTION_IN },
+    match key.protocol {
+        protocol::ICMP => (tuple.source_port, tuple.destination_port) = (0, (icmp_type::ECHO_REQUEST as u16) << 8),
+        protocol::ICMPV6 => (tuple.source_port, tuple.destination_port) = (0, (icmp_type::V6_ECHO_REQUEST as u16) << 8),
+        _ => {
+            tuple.source_port = u16::from_be_bytes(source_port);
+            tuple.destination_port = u16::from_be_bytes(destination_port);
+        }
+    }
+    tuple.protocol = key.protocol;
+    tuple.ipv6 = !ipv4 as u8;
+    tuple.direction = if session.flags & FLAG_OUT != 0 { DIRECTION_OUT } else { DIRECTION_IN };
+}
+
+/// Word by word: of its own accord the compiler holds both addresses in registers, and those on the stack.
+#[inline(always)]
+fn copy_address(to: &mut [u8; 16], from: &[u8; 16]) {
+    let (to, from) = (to.as_mut_ptr().cast::<u64>(), from.as_ptr().cast::<u64>());
+    for word in 0..2 {
+        // SAFETY: both have two words, and lie at multiples of 8 in structs that are so aligned.
+        unsafe { store(to.add(word), load(from.add(word))) };
     }
 }

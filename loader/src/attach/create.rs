@@ -14,7 +14,7 @@ use crate::{
     instance::{Lock, Options, bpffs, layout, paths::Paths},
     kernel::{
         map::{ANY, Map},
-        object::{self, PROGRAMS},
+        object::{self, InnerMaps, PROGRAMS},
     },
 };
 
@@ -96,6 +96,7 @@ pub(super) fn create(paths: &Paths, undo: &mut Undo) -> Result<()> {
         pins::make(directory)?;
     }
     object::load(&paths.maps, &paths.programs)?;
+    create_hits(paths)?;
     let meta = Map::open(map::META, &paths.map(map::META), false)
         .map_err(|e| Error::file("open", &paths.map(map::META), &e))?;
     let mut loader_version = [0; 20];
@@ -114,6 +115,15 @@ pub(super) fn create(paths: &Paths, undo: &mut Undo) -> Result<()> {
         },
         ANY,
     )
+}
+
+/// The counters of the first block of rule ids, which holds those of built-in rules.
+fn create_hits(paths: &Paths) -> Result<()> {
+    let outer = Map::open(map::RULE_HITS, &paths.map(map::RULE_HITS), false)
+        .map_err(|e| Error::file("open", &paths.map(map::RULE_HITS), &e))?;
+    let first = InnerMaps::new().create(map::RULE_HITS, 0)?;
+    first.pin(&paths.hits(0))?;
+    outer.put_map(0, &first)
 }
 
 /// Loads the programs again, onto the maps that are there, if one of their pins is missing.

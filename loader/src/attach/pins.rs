@@ -64,7 +64,8 @@ fn is_link(name: &str) -> bool {
         .is_some_and(|ifindex| ifindex.parse::<u32>().is_ok())
 }
 
-fn is_generation(name: &str) -> bool {
+/// The name of a generation, or of a block of counters.
+fn is_number(name: &str) -> bool {
     name.parse::<u32>().is_ok()
 }
 
@@ -76,14 +77,15 @@ pub(super) fn strangers(paths: &Paths) -> Result<Vec<PathBuf>> {
         found.extend(all.iter().filter(|(name, dir)| !ours(name, *dir)).map(|(name, _)| directory.join(name)));
         Ok(())
     };
-    look(&paths.instance, &|name, dir| dir && ["maps", "progs", "links", "policy"].contains(&name))?;
+    look(&paths.instance, &|name, dir| dir && ["maps", "progs", "links", "policy", "hits"].contains(&name))?;
     look(&paths.maps, &|name, dir| !dir && map::ALL.contains(&name))?;
     look(&paths.programs, &|name, dir| !dir && PROGRAMS.contains(&name))?;
     look(&paths.links, &|name, dir| !dir && is_link(name))?;
-    look(&paths.policy, &|name, dir| dir && is_generation(name))?;
+    look(&paths.policy, &|name, dir| dir && is_number(name))?;
     for (generation, _) in names(&paths.policy)? {
         look(&paths.policy.join(generation), &|name, dir| !dir && OUTER.contains(&name))?;
     }
+    look(&paths.hits, &|name, dir| !dir && is_number(name))?;
     Ok(found)
 }
 
@@ -109,7 +111,7 @@ pub(super) fn links(paths: &Paths) -> Result<Vec<PathBuf>> {
 /// Removes the pins of all maps, programs and generations and their directories, but no link: nothing may be attached
 /// any more. What is not ours stays, and is the error.
 pub(super) fn remove_objects(paths: &Paths) -> Result<()> {
-    for (generation, _) in names(&paths.policy)?.into_iter().filter(|(name, dir)| *dir && is_generation(name)) {
+    for (generation, _) in names(&paths.policy)?.into_iter().filter(|(name, dir)| *dir && is_number(name)) {
         let directory = paths.policy.join(generation);
         for outer in OUTER {
             remove_pin(&directory.join(outer))?;
@@ -117,6 +119,9 @@ pub(super) fn remove_objects(paths: &Paths) -> Result<()> {
         if names(&directory)?.is_empty() {
             remove_directory(&directory)?;
         }
+    }
+    for (block, _) in names(&paths.hits)?.into_iter().filter(|(name, dir)| !dir && is_number(name)) {
+        remove_pin(&paths.hits.join(block))?;
     }
     for name in PROGRAMS {
         remove_pin(&paths.program(name))?;
@@ -140,6 +145,6 @@ mod tests {
     fn pins_are_told_from_strangers_by_name() {
         assert!(is_link("12-ingress") && is_link("1-egress"));
         assert!(!is_link("12") && !is_link("x-ingress") && !is_link("-egress"));
-        assert!(is_generation("7") && !is_generation("7a"));
+        assert!(is_number("7") && !is_number("7a"));
     }
 }

@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 pub struct RuleIds {
     by_name: BTreeMap<String, u32>,
     used: BTreeSet<u32>,
+    /// No id below it is free.
+    next: u32,
 }
 
 impl RuleIds {
@@ -19,7 +21,7 @@ impl RuleIds {
         Self::default()
     }
 
-    /// The names that have ids, as RULE_NAMES says. Reserved ids are ignored: theirs never change.
+    /// The names that have ids, as RULES says. Reserved ids are ignored: theirs never change.
     pub fn from_names(names: impl IntoIterator<Item = (u32, String)>) -> Self {
         let mut ids = Self::new();
         for (id, name) in names {
@@ -44,9 +46,11 @@ impl RuleIds {
         if let Some(id) = self.get(name) {
             return Ok(id);
         }
-        // Ids are mostly used without gaps, so the first free one is where the count of used ones differs.
-        let gap = self.used.iter().zip(rule::FIRST..).find(|(used, expected)| *used != expected);
-        let free = gap.map_or(rule::FIRST + self.used.len() as u32, |(_, free)| free);
+        let mut free = self.next.max(rule::FIRST);
+        while self.used.contains(&free) {
+            free += 1;
+        }
+        self.next = free;
         if free >= rule::LIMIT {
             let message = format!("there is no id for rule `{name}`: all {} are in use", rule::LIMIT - rule::FIRST);
             return Err(Error::failed(message).hint("ids of deleted rules become free when their generations go"));
@@ -60,6 +64,7 @@ impl RuleIds {
     pub fn release(&mut self, name: &str) -> Option<u32> {
         let id = self.by_name.remove(name)?;
         self.used.remove(&id);
+        self.next = self.next.min(id);
         Some(id)
     }
 

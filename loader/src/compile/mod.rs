@@ -1,24 +1,45 @@
-//! The compiler: a [`Policy`] as the entries of RULES, in order of precedence. What does not fit is refused by name.
+//! The compiler: a [`Policy`] as the look-up tables that `mseg_ebpf::abi::policy` describes. What does not fit is refused
+//! by name.
 
-mod entry;
+mod address;
+mod check;
+mod combine;
 mod ids;
+mod item;
+mod partition;
 mod prefix;
+mod service;
+mod tables;
 #[cfg(test)]
 mod tests;
+
+use std::collections::HashMap;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mseg_ebpf::abi::{
     policy::{
-        ACTION_ALLOW, ACTION_DENY, ATTRIBUTE_LOG, MAX_RULE_ENTRIES, PolicyHeader, RuleEntry, TEXT_CHUNK, TEXT_CHUNKS,
+        ACTION_ALLOW, ACTION_DENY, ANY, AddressKey, Class, DIRECTION_IN, DIRECTION_OUT, MAX_ADDRESSES, MAX_AUDITS,
+        MAX_LENGTHS, MAX_SHAPES, MAX_VERDICTS, NamedRule, PAGE_IN, PAGE_OUT, PAGE_SOURCE_PORTS, PolicyHeader,
+        SPACE_DESTINATION_V4, SPACE_INTERFACE, SPACE_SOURCE_V4, SPACES, Shape, TEXT_CHUNK, TEXT_CHUNKS, Verdict,
     },
-    rule,
+    rule::NAME_LEN,
 };
 
-pub use self::ids::RuleIds;
-use self::{entry::Expansion, prefix::Resolver};
+pub(crate) use self::check::check;
+use self::{
+    address::Family,
+    combine::{Combined, combine},
+    item::{DESTINATION, INTERFACE, Item, Items, SERVICE, SOURCE, SOURCE_PORT, THINGS, built_in},
+    partition::{Partition, TooMany},
+    service::Pages,
+};
+pub use self::{
+    ids::RuleIds,
+    tables::{Answer, Tables},
+};
 use crate::{
     error::{Code, Error, Result},
-    policy::{Action, Address, Addresses, Direction, Endpoint, Policy, PortRange, Protocol, Rule, Selector, Sets},
+    policy::{Action, Address, Addresses, Direction, Endpoint, Policy, PortRange, Protocol, Selector},
 };
 
 /// Bytes of text that fit in POLICY_TEXT.
@@ -30,10 +51,8 @@ const NAMED: usize = 5;
 /// A policy as the maps hold it.
 #[derive(Clone, Debug)]
 pub struct Compiled {
-    /// All but `generation` and `applied_unix_ns`, which are zero.
-    pub header: PolicyHeader,
-    /// In order of precedence: the first match decides.
-    pub entries: Vec<RuleEntry>,
+    /// The tables; number and time of the generation are zero.
+    pub tables: Tables,
     /// The policy in canonical form.
     pub text: String,
     /// Id and name of each rule, in the order of the policy.
@@ -44,41 +63,211 @@ pub struct Compiled {
 ///
 /// # Errors
 /// [`Code::InvalidPolicy`] if the policy makes no sense, or does not fit in the maps: more than [`MAX_TEXT`] bytes of
-/// text, more than [`MAX_RULE_ENTRIES`] entries, more rules than there are ids.
+/// text, [`MAX_VERDICTS`] combinations, [`MAX_ADDRESSES`] networks or [`MAX_AUDITS`] rules with `audit`, or more rules
+/// than there are ids.
 pub fn compile(policy: &Policy, ids: &mut RuleIds) -> Result<Compiled> {
     let text = policy.to_string();
     if text.len() > MAX_TEXT {
-        let message = format!("the policy has {} bytes of text, and {MAX_TEXT} fit", text.len());
-        return Err(Error::new(Code::InvalidPolicy, message));
+        return Err(invalid(format!("the policy has {} bytes of text, and {MAX_TEXT} fit", text.len())));
     }
     // A model can be made without the parser, which is where the checks are.
     policy.check()?;
 
-    // Each rule takes an entry at least, so too many need no more work to be refused.
-    if policy.rules.len() > MAX_RULE_ENTRIES as usize {
-        let message = format!("the policy has {} rules, and {MAX_RULE_ENTRIES} entries fit", policy.rules.len());
-        return Err(Error::new(Code::InvalidPolicy, message));
-    }
     let mut new_ids = ids.clone();
     let mut rules = Vec::with_capacity(policy.rules.len());
     for rule in &policy.rules {
         let id = new_ids.id(&rule.name).map_err(|error| Error { code: Code::InvalidPolicy, ..error })?;
         rules.push((id, rule.name.clone()));
     }
-    let entries = entries(policy, &rules)?;
-    let header = PolicyHeader {
+    let tables = tables(policy, &rules, text.len())?;
+    *ids = new_ids;
+    Ok(Compiled { tables, text, rules })
+}
+
+fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<Tables> {
+    let built_in = built_in(policy);
+    let all = Items::new(policy, &built_in, ids);
+    let audits: Vec<&Item<'_>> = all.items.iter().filter(|item| item.audit).collect();
+    if audits.len() > MAX_AUDITS {
+        let names: Vec<String> =
+            audits[MAX_AUDITS..].iter().take(NAMED).map(|item| format!("`{}`", item.name)).collect();
+        let (are, names) = (audits.len(), names.join(", "));
+        return Err(invalid(format!(
+            "{are} rules have `audit`, and {MAX_AUDITS} can be tried at once; too many are: {names}"
+        )));
+    }
+
+    let mut partitions: [Partition; THINGS] = std::array::from_fn(|_| Partition::new());
+    let mut families = |thing: usize| -> Result<[Family; 2], TooMany> {
+        let (sets, partition) = (&all.networks[thing].values, &mut partitions[thing]);
+        Ok([Family::new(false, sets, partition)?, Family::new(true, sets, partition)?])
+    };
+    let sources = families(SOURCE).map_err(|_| overlapping("sources", &all.items, SOURCE))?;
+    let destinations = families(DESTINATION).map_err(|_| overlapping("destinations", &all.items, DESTINATION))?;
+
+    let mut pages = Pages::new(PAGE_SOURCE_PORTS + 1);
+    let services = &all.services.values;
+    for (page, direction) in [(PAGE_IN, DIRECTION_IN), (PAGE_OUT, DIRECTION_OUT)] {
+        pages
+            .write(page, direction, services, 0, &mut partitions[SERVICE])
+            .map_err(|_| overlapping("ports", &all.items, SERVICE))?;
+    }
+    // The classes of source ports stand after those of services.
+    let offset = partitions[SERVICE].lists.len() as u32;
+    pages
+        .write(
+            PAGE_SOURCE_PORTS,
+            DIRECTION_IN | DIRECTION_OUT,
+            &all.source_ports.values,
+            offset,
+            &mut partitions[SOURCE_PORT],
+        )
+        .map_err(|_| overlapping("source ports", &all.items, SOURCE_PORT))?;
+    let interfaces = all.interfaces.values.len() as u32;
+    let interface_lists: Vec<u32> = (0..interfaces)
+        .map(|set| partitions[INTERFACE].list(vec![set]))
+        .collect::<Result<_, TooMany>>()
+        .map_err(|_| overlapping("interfaces", &all.items, INTERFACE))?;
+
+    let sets = [
+        all.networks[SOURCE].values.len(),
+        all.networks[DESTINATION].values.len(),
+        services.len(),
+        all.source_ports.values.len(),
+        all.interfaces.values.len(),
+    ];
+    let combined = combine(&all.items, &partitions, sets, &all.whole()).map_err(|too_many| {
+        let hint = "a rule takes one for each combination of what it and the others tell apart: use fewer and wider networks and ranges in these rules, or the same set in all of them";
+        invalid(format!("the policy needs more than the {MAX_VERDICTS} combinations that fit; the largest rules: {}", largest(&too_many.0))).hint(hint)
+    })?;
+
+    let classes: [Vec<Class>; THINGS] = std::array::from_fn(|thing| {
+        let mut of_set = vec![0; sets[thing]];
+        let mut everywhere = 0;
+        for (bit, item) in audits.iter().enumerate() {
+            match item.sets[thing] {
+                Some(set) => of_set[set as usize] |= 1 << bit,
+                None => everywhere |= 1 << bit,
+            }
+        }
+        combined.classes(thing, &partitions[thing], &of_set, everywhere)
+    });
+    let mut header = header(policy, &combined, &audits);
+    let mut addresses = HashMap::new();
+    for (family, space) in sources.iter().zip(SPACE_SOURCE_V4..) {
+        family.write(space, &classes[SOURCE], &mut header, &mut addresses);
+    }
+    for (family, space) in destinations.iter().zip(SPACE_DESTINATION_V4..) {
+        family.write(space, &classes[DESTINATION], &mut header, &mut addresses);
+    }
+    header.roots[SPACE_INTERFACE as usize] = classes[INTERFACE][partition::NO_SET as usize];
+    for (name, list) in all.interfaces.values.iter().zip(interface_lists) {
+        let mut address = [0; 16];
+        for (to, from) in address.iter_mut().zip(name.bytes()) {
+            *to = from;
+        }
+        let key = AddressKey { address, length: 0, space: SPACE_INTERFACE, reserved: [0; 6] };
+        addresses.insert(key, classes[INTERFACE][list as usize]);
+    }
+    if addresses.len() > MAX_ADDRESSES {
+        let widest = largest(&most_networks(&all));
+        return Err(invalid(format!(
+            "the policy takes {} entries for networks, and {MAX_ADDRESSES} fit; the largest rules: {widest}",
+            addresses.len()
+        ))
+        .hint("use fewer, wider networks"));
+    }
+    let classes = [&classes[SERVICE][..], &classes[SOURCE_PORT]].concat();
+    header.rules = ids.len() as u32;
+    header.text_bytes = text_bytes as u32;
+    header.pages = pages.pages.len() as u32;
+    header.classes = classes.len() as u32;
+    header.addresses = addresses.len() as u32;
+    header.verdicts = combined.verdicts.len() as u32;
+    let rules = ids.iter().map(|(id, name)| named(*id, name)).collect();
+    Ok(Tables { header, rules, pages: pages.pages, classes, addresses, verdicts: combined.verdicts })
+}
+
+fn header(policy: &Policy, combined: &Combined, audits: &[&Item<'_>]) -> PolicyHeader {
+    let unused =
+        Shape { source: ANY, destination: ANY, service: ANY, source_port: ANY, interface: ANY, ..Shape::default() };
+    let mut header = PolicyHeader {
         generation: 0,
-        entries: entries.len() as u32,
-        text_bytes: text.len() as u32,
+        rules: 0,
+        text_bytes: 0,
         builtins: policy.builtins.bits(),
         default_in: action(policy.defaults.inbound),
         default_out: action(policy.defaults.outbound),
-        matches: entries.iter().fold(0, |fields, entry| fields | entry.matches),
+        shape_count: combined.shapes.len() as u8,
+        audit_count: audits.len() as u8,
         timeouts_s: policy.timeouts.0,
         applied_unix_ns: 0,
+        pages: 0,
+        classes: 0,
+        addresses: 0,
+        verdicts: 0,
+        by_source: combined.shapes_by(SOURCE),
+        by_destination: combined.shapes_by(DESTINATION),
+        by_source_port: combined.shapes_by(SOURCE_PORT),
+        by_interface: combined.shapes_by(INTERFACE),
+        audits_by_interface: 0,
+        roots: [Class::default(); SPACES],
+        shapes: [unused; MAX_SHAPES],
+        audit_rules: [Verdict::default(); MAX_AUDITS],
+        lengths: [[0; MAX_LENGTHS]; 4],
+        length_counts: [0; 4],
+        reserved: [0; 4],
     };
-    *ids = new_ids;
-    Ok(Compiled { header, entries, text, rules })
+    for (to, shape) in header.shapes.iter_mut().zip(&combined.shapes) {
+        *to = *shape;
+    }
+    for (bit, item) in audits.iter().enumerate() {
+        header.audit_rules[bit] = item.verdict;
+        header.audits_by_interface |= u64::from(item.sets[INTERFACE].is_some()) << bit;
+    }
+    header
+}
+
+/// A rule's name in RULES.
+fn named(id: u32, name: &str) -> NamedRule {
+    let mut field = [0; NAME_LEN];
+    // The parser takes no longer ones.
+    for (to, from) in field.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    NamedRule { name: field, id }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(Code::InvalidPolicy, message)
+}
+
+/// Names and numbers, the first few.
+fn largest(sizes: &[(&str, u64)]) -> String {
+    let named: Vec<String> = sizes.iter().take(NAMED).map(|(name, size)| format!("`{name}` {size}")).collect();
+    named.join(", ")
+}
+
+/// Rules by the number of networks that they look at.
+fn most_networks<'a>(all: &Items<'a>) -> Vec<(&'a str, u64)> {
+    let count = |item: &Item<'_>, thing: usize| {
+        item.sets[thing].map_or(0, |set| all.networks[thing].values[set as usize].len() as u64)
+    };
+    let mut sizes: Vec<(&str, u64)> =
+        all.items.iter().map(|item| (item.name, count(item, SOURCE) + count(item, DESTINATION))).collect();
+    sizes.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+    sizes
+}
+
+fn overlapping(what: &str, items: &[Item<'_>], thing: usize) -> Error {
+    let names: Vec<String> = items
+        .iter()
+        .filter(|item| item.sets[thing].is_some())
+        .take(NAMED)
+        .map(|item| format!("`{}`", item.name))
+        .collect();
+    invalid(format!("the {what} of the rules overlap too much; among them: {}", names.join(", ")))
+        .hint("give rules that look at the same the same set, or part wide ranges")
 }
 
 fn action(action: Action) -> u8 {
@@ -86,18 +275,6 @@ fn action(action: Action) -> u8 {
         Action::Allow => ACTION_ALLOW,
         Action::Deny => ACTION_DENY,
     }
-}
-
-/// What is allowed by something other than a rule: `failsafe` lines, then DHCP.
-fn builtins(policy: &Policy) -> Vec<(u32, Selector)> {
-    let mut builtins = Vec::new();
-    if policy.builtins.failsafe {
-        builtins.extend(policy.failsafe.iter().map(|selector| (rule::FAILSAFE, selector.clone())));
-    }
-    if policy.builtins.dhcp {
-        builtins.extend(dhcp().map(|selector| (rule::DHCP, selector)));
-    }
-    builtins
 }
 
 /// A DHCP client's packets and those for it (RFC 2131 section 4.1, RFC 8415 section 7.2).
@@ -118,52 +295,4 @@ fn dhcp() -> [Selector; 4] {
         flow(Direction::Out, 546, 547, v6),
         flow(Direction::In, 547, 546, v6),
     ]
-}
-
-fn entries(policy: &Policy, ids: &[(u32, String)]) -> Result<Vec<RuleEntry>> {
-    let builtins = builtins(policy);
-    let mut resolver = Resolver::new(Sets::new(&policy.defines));
-
-    let tried = |(rule, _): &(&Rule, &(u32, String))| !rule.audit;
-    let mut order: Vec<(&Rule, u32)> =
-        policy.rules.iter().zip(ids).filter(tried).map(|(rule, (id, _))| (rule, *id)).collect();
-    // A stable sort: of equals, the first in the text stays first.
-    order.sort_by_key(|(rule, _)| (rule.priority, action(rule.action)));
-    const _: () = assert!(ACTION_DENY < ACTION_ALLOW, "deny goes first");
-
-    let built_in = builtins
-        .iter()
-        .map(|(id, selector)| (rule::RESERVED_NAMES[*id as usize], selector, entry::empty(*id, ACTION_ALLOW, 0)));
-    let written = order.into_iter().map(|(rule, id)| {
-        let attributes = if rule.log { ATTRIBUTE_LOG } else { 0 };
-        (rule.name.as_str(), &rule.selector, entry::empty(id, action(rule.action), attributes))
-    });
-    let (mut entries, mut counts) = (Vec::new(), Vec::new());
-    for (name, selector, like) in built_in.chain(written) {
-        let expansion = Expansion::new(selector, &mut resolver);
-        let count = expansion.count();
-        counts.push((name, count));
-        // Beyond the limit, counting goes on, so that the largest rules can be named.
-        if count + entries.len() as u64 <= u64::from(MAX_RULE_ENTRIES) {
-            expansion.write(&like, &mut entries);
-        }
-    }
-    refuse_too_many(counts)?;
-    Ok(entries)
-}
-
-fn refuse_too_many(mut counts: Vec<(&str, u64)>) -> Result<()> {
-    let total = counts.iter().fold(0, |total: u64, (_, count)| total.saturating_add(*count));
-    if total <= u64::from(MAX_RULE_ENTRIES) {
-        return Ok(());
-    }
-    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let largest: Vec<String> = counts.iter().take(NAMED).map(|(name, count)| format!("`{name}` {count}")).collect();
-    let message = format!(
-        "the policy needs {total} entries, and {MAX_RULE_ENTRIES} fit; the largest rules: {}",
-        largest.join(", ")
-    );
-    let hint =
-        "a rule takes an entry for each combination of its networks and port ranges: use wider networks and ranges";
-    Err(Error::new(Code::InvalidPolicy, message).hint(hint))
 }

@@ -6,9 +6,6 @@ use ipnet::IpNet;
 
 use crate::policy::{Address, Addresses, PortRange, Sets};
 
-/// The networks of one side; none of the list stands for any address.
-pub(super) type Networks = Vec<Option<IpNet>>;
-
 /// Resolves lists of addresses, each set at most once.
 pub(super) struct Resolver<'a> {
     sets: Sets<'a>,
@@ -20,14 +17,14 @@ impl<'a> Resolver<'a> {
         Self { sets, known: HashMap::new() }
     }
 
-    /// The fewest networks that hold the same addresses.
-    pub(super) fn networks(&mut self, addresses: &'a Addresses) -> Networks {
+    /// The fewest networks that hold the same addresses; none for any address.
+    pub(super) fn networks(&mut self, addresses: &'a Addresses) -> Option<Vec<IpNet>> {
         let list = match addresses {
-            Addresses::Any => return vec![None],
+            Addresses::Any => return None,
             Addresses::List(list) => list,
         };
         if let [Address::Set(name)] = list.as_slice() {
-            return self.set(name).iter().copied().map(Some).collect();
+            return Some(self.set(name).to_vec());
         }
         let mut networks = Vec::new();
         for address in list {
@@ -36,7 +33,7 @@ impl<'a> Resolver<'a> {
                 Address::Set(name) => networks.extend_from_slice(self.set(name)),
             }
         }
-        IpNet::aggregate(&networks).into_iter().map(Some).collect()
+        Some(IpNet::aggregate(&networks))
     }
 
     /// The fewest networks that hold the members of a set.
@@ -53,8 +50,8 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// The fewest ranges that hold the same ports; none of the list stands for any port.
-pub(super) fn ranges(ports: &[PortRange]) -> Vec<Option<PortRange>> {
+/// The fewest ranges that hold the same ports; none for any port.
+pub(super) fn ranges(ports: &[PortRange]) -> Option<Vec<PortRange>> {
     let mut sorted = ports.to_vec();
     sorted.sort_unstable();
     let mut merged: Vec<PortRange> = Vec::new();
@@ -65,8 +62,8 @@ pub(super) fn ranges(ports: &[PortRange]) -> Vec<Option<PortRange>> {
         }
     }
     match merged.as_slice() {
-        [] | [PortRange { first: 0, last: u16::MAX }] => vec![None],
-        ranges => ranges.iter().copied().map(Some).collect(),
+        [] | [PortRange { first: 0, last: u16::MAX }] => None,
+        _ => Some(merged),
     }
 }
 
@@ -77,9 +74,9 @@ mod tests {
     #[test]
     fn ranges_that_touch_are_one_range() {
         let range = |first, last| PortRange { first, last };
-        assert_eq!(ranges(&[range(80, 80), range(90, 99), range(81, 89)]), [Some(range(80, 99))]);
-        assert_eq!(ranges(&[range(1, 10), range(2, 3), range(12, 12)]), [Some(range(1, 10)), Some(range(12, 12))]);
-        assert_eq!(ranges(&[range(0, 9), range(10, 65_535)]), [None]);
-        assert_eq!(ranges(&[]), [None]);
+        assert_eq!(ranges(&[range(80, 80), range(90, 99), range(81, 89)]), Some(vec![range(80, 99)]));
+        assert_eq!(ranges(&[range(1, 10), range(2, 3), range(12, 12)]), Some(vec![range(1, 10), range(12, 12)]));
+        assert_eq!(ranges(&[range(0, 9), range(10, 65_535)]), None);
+        assert_eq!(ranges(&[]), None);
     }
 }

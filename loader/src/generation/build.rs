@@ -7,76 +7,93 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use mseg_ebpf::abi::{
-    policy::{POLICY_SLOTS, PolicyHeader, RuleEntry, TEXT_CHUNK, TextChunk},
-    rule::FIRST,
-};
-use zerocopy::IntoBytes;
+use mseg_ebpf::abi::policy::{POLICY_SLOTS, TEXT_CHUNK, TextChunk};
+use zerocopy::{Immutable, IntoBytes};
 
 use super::slots::remove_pins;
 use crate::{
-    compile::Compiled,
-    error::{Code, Error, Result},
-    instance::{Instance, kept::OUTER, kept::read_entries, kept::read_text},
+    compile::{Compiled, RuleIds, Tables, check},
+    error::{Error, Result},
+    instance::{
+        Instance,
+        kept::{OUTER, read_tables, read_text},
+    },
     kernel::{map::ANY, map::Map, object::InnerMaps},
+    policy::Policy,
 };
 
 /// A generation whose maps are filled and frozen, but in no slot.
 pub(super) struct Built {
-    pub(super) header: PolicyHeader,
-    entries: Vec<RuleEntry>,
+    pub(super) tables: Tables,
     text: String,
     rules: Vec<(u32, String)>,
     /// In the order of [`OUTER`].
-    maps: [Map; 3],
+    maps: Vec<Map>,
 }
 
 impl Built {
     pub(super) fn new(instance: &Instance, generation: u32, compiled: Compiled) -> Result<Self> {
-        let Compiled { mut header, entries, text, rules } = compiled;
-        header.generation = generation;
-        header.applied_unix_ns = unix_ns();
+        let Compiled { mut tables, text, rules } = compiled;
+        tables.header.generation = generation;
+        tables.header.applied_unix_ns = unix_ns();
         let inner = InnerMaps::new();
-        let chunks = text.len().div_ceil(TEXT_CHUNK);
-        let policy_map = inner.create(OUTER[0], 1)?;
-        let rules_map = inner.create(OUTER[1], entries.len())?;
-        let text_map = inner.create(OUTER[2], chunks)?;
-        if entries.len() > rules_map.info().max_entries as usize || header.entries as usize != entries.len() {
-            return Err(too_large("compiled entries", entries.len(), rules_map.info().max_entries));
+        let sizes = [
+            1,
+            tables.rules.len(),
+            tables.pages.len(),
+            tables.classes.len(),
+            tables.addresses.len(),
+            tables.verdicts.len(),
+            text.len().div_ceil(TEXT_CHUNK),
+        ];
+        let mut maps = Vec::with_capacity(OUTER.len());
+        for (outer, size) in OUTER.into_iter().zip(sizes) {
+            let map = inner.create(outer, size)?;
+            if size > map.info().max_entries as usize {
+                return Err(Error::failed(format!(
+                    "{size} entries for map {outer}, which has {}",
+                    map.info().max_entries
+                )));
+            }
+            maps.push(map);
         }
-        if chunks > text_map.info().max_entries as usize || header.text_bytes as usize != text.len() {
-            return Err(too_large("blocks of text", chunks, text_map.info().max_entries));
+        let [policy, names, services, classes, addresses, verdicts, chunks] = &maps[..] else {
+            return Err(Error::failed("a generation has other maps"));
+        };
+        policy.put(&0u32, &tables.header, ANY)?;
+        fill(names, &tables.rules)?;
+        fill(services, &tables.pages)?;
+        fill(classes, &tables.classes)?;
+        for (key, class) in &tables.addresses {
+            addresses.put(key, class, ANY)?;
         }
-
-        policy_map.put(&0u32, &header, ANY)?;
-        for (i, entry) in (0u32..).zip(&entries) {
-            rules_map.put(&i, entry, ANY)?;
+        for (combination, verdict) in &tables.verdicts {
+            verdicts.put(combination, verdict, ANY)?;
         }
-        for (i, part) in (0u32..).zip(text.as_bytes().chunks(TEXT_CHUNK)) {
+        for (number, part) in (0u32..).zip(text.as_bytes().chunks(TEXT_CHUNK)) {
             let mut chunk = TextChunk { text: [0; TEXT_CHUNK] };
             chunk.text[..part.len()].copy_from_slice(part);
-            text_map.put(&i, &chunk, ANY)?;
+            chunks.put(&number, &chunk, ANY)?;
         }
-        let this = Self { header, entries, text, rules, maps: [policy_map, rules_map, text_map] };
-        for map in &this.maps {
+        for map in &maps {
             map.freeze()?;
         }
         instance.require_write()?;
-        Ok(this)
+        Ok(Self { tables, text, rules, maps })
     }
 
-    /// Reads everything back: what is judged by is what was compiled.
-    pub(super) fn verify(&self) -> Result<()> {
-        let [policy_map, rules_map, text_map] = &self.maps;
-        let header: Option<PolicyHeader> = policy_map.get(&0u32)?;
-        let same = header.as_ref() == Some(&self.header)
-            && read_entries(rules_map, self.header.entries)?.as_bytes() == self.entries.as_bytes()
-            && read_text(text_map, self.text.len())? == self.text;
-        if same { Ok(()) } else { Err(Error::failed("the policy read back from the kernel is not the one written")) }
+    /// Reads everything back: what is judged by is what was compiled, and means what the policy says.
+    pub(super) fn verify(&self, policy: &Policy, ids: &RuleIds) -> Result<()> {
+        let text = self.maps.last().map(|map| read_text(map, self.text.len())).transpose()?;
+        let read = read_tables(&self.maps)?;
+        if text.as_deref() != Some(&*self.text) || read != self.tables {
+            return Err(Error::failed("the policy read back from the kernel is not the one written"));
+        }
+        check(policy, &read, ids)
     }
 
-    /// Pins the maps, names the rules and fills the slots. The header comes last: until then the programs refuse the
-    /// slot, and no session or CONFIG asks for it.
+    /// Pins the maps, makes counters for new rules and fills the slots. The header comes last: until then the programs
+    /// refuse the slot, and no session or CONFIG asks for it. `names` are those of the generations that stay.
     pub(super) fn publish(&self, instance: &Instance, generation: u32, names: &BTreeMap<u32, String>) -> Result<()> {
         let directory = instance.paths().generation(generation);
         remove_pins(instance, generation)?;
@@ -84,14 +101,8 @@ impl Built {
         for (outer, map) in OUTER.into_iter().zip(&self.maps) {
             map.pin(&directory.join(outer))?;
         }
-        for id in instance.policy_rule_names()?.into_keys().filter(|id| !names.contains_key(id)) {
-            instance.forget_rule(id)?;
-        }
-        for (id, name) in &self.rules {
-            if *id >= FIRST && names.get(id) != Some(name) {
-                instance.name_rule(*id, name)?;
-            }
-        }
+        let new = self.rules.iter().filter(|(id, name)| names.get(id) != Some(name));
+        instance.begin_hits(new.map(|(id, _)| *id))?;
         let slot = generation % POLICY_SLOTS;
         for former in instance.generations()? {
             if former != generation && former % POLICY_SLOTS == slot {
@@ -105,8 +116,8 @@ impl Built {
     }
 }
 
-fn too_large(what: &str, is: usize, most: u32) -> Error {
-    Error::new(Code::InvalidPolicy, format!("the policy has {is} {what}, at most {most} fit"))
+fn fill<V: IntoBytes + Immutable>(map: &Map, values: &[V]) -> Result<()> {
+    (0u32..).zip(values).try_for_each(|(index, value)| map.put(&index, value, ANY))
 }
 
 fn unix_ns() -> u64 {

@@ -10,7 +10,7 @@ use mseg_ebpf::abi::policy::POLICY_SLOTS;
 
 use self::{
     build::Built,
-    slots::{kept, names_in_use, next_generation, remove_pins},
+    slots::{kept, next_generation, remove_pins},
 };
 use crate::{
     compile::{self, RuleIds},
@@ -26,7 +26,7 @@ pub struct Applied {
     pub generation: u32,
     /// Whether it is a new one; `false` if the active policy was the same already.
     pub changed: bool,
-    /// Entries of the compiled rule set.
+    /// Combinations of classes in its verdict table.
     pub entries: u32,
 }
 
@@ -47,24 +47,24 @@ pub fn apply_locked(instance: &Instance, _lock: &Lock, policy: &Policy) -> Resul
         && let Some(header) = instance.policy_header(active)?
         && instance.policy_text(active)?.as_deref() == Some(&*text)
     {
-        return Ok(Applied { generation: active, changed: false, entries: header.entries });
+        return Ok(Applied { generation: active, changed: false, entries: header.verdicts });
     }
 
     let kept = kept(instance, active)?;
     let generation = next_generation(active, &kept);
     let staying: Vec<u32> = kept.iter().copied().filter(|g| g % POLICY_SLOTS != generation % POLICY_SLOTS).collect();
-    let names = names_in_use(instance, &staying)?;
+    let names = instance.policy_rule_names(&staying)?;
     let mut ids = RuleIds::from_names(names.clone());
     let compiled = compile::compile(policy, &mut ids)?;
 
     let built = Built::new(instance, generation, compiled)?;
-    built.verify()?;
+    built.verify(policy, &ids)?;
     built.publish(instance, generation, &names).inspect_err(|_| {
         // Nobody uses it; the pins of an unfinished generation would be removed by the next apply, too.
         let _ = remove_pins(instance, generation);
     })?;
     instance.set_generation(generation)?;
-    Ok(Applied { generation, changed: true, entries: built.header.entries })
+    Ok(Applied { generation, changed: true, entries: built.tables.header.verdicts })
 }
 
 /// The active policy; the empty one, which allows everything, if none was ever applied.

@@ -1,9 +1,6 @@
 //! Which generations are kept, in which slots, under which pins.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs, io,
-};
+use std::{fs, io};
 
 use mseg_ebpf::abi::policy::POLICY_SLOTS;
 
@@ -66,17 +63,6 @@ pub(super) fn remove_pins(instance: &Instance, generation: u32) -> Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::file("remove", &directory, &e)),
         _ => Ok(()),
     }
-}
-
-/// The names of RULE_NAMES that a generation in `generations` uses.
-pub(super) fn names_in_use(instance: &Instance, generations: &[u32]) -> Result<BTreeMap<u32, String>> {
-    let mut used = BTreeSet::new();
-    for generation in generations {
-        used.extend(instance.rule_entries(*generation)?.iter().map(|entry| entry.rule));
-    }
-    let mut names = instance.policy_rule_names()?;
-    names.retain(|id, _| used.contains(id));
-    Ok(names)
 }
 
 #[cfg(test)]

@@ -1,17 +1,20 @@
-//! STATS, EVENT_STATS, RULE_HITS and RULE_NAMES.
+//! STATS, EVENT_STATS and RULE_HITS, and the names that hits go by.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    io,
+};
 
 use mseg_ebpf::abi::{
     map,
-    rule::{FIRST, NAME_LEN, RESERVED_NAMES, RuleHits, RuleName},
+    rule::{BLOCK, BLOCKS, RESERVED_NAMES, RuleHits},
     stats::{Counter, EventStats},
 };
 
-use super::{Instance, interfaces::text};
+use super::{Access, Instance, interfaces::text};
 use crate::{
     error::{Error, Result},
-    kernel::map::ANY,
+    kernel::{map::Map, object::InnerMaps},
 };
 
 impl Instance {
@@ -49,49 +52,83 @@ impl Instance {
     /// The hits of every rule, by id, summed over the CPUs; the last hit is the latest of any.
     pub fn rule_hits(&self) -> Result<Vec<RuleHits>> {
         let mut hits = Vec::new();
-        self.map(map::RULE_HITS)?.for_each_per_cpu(&mut |_, copies: Vec<RuleHits>| {
-            hits.push(copies.iter().fold(RuleHits::default(), |sum, c| RuleHits {
-                sessions: sum.sessions.wrapping_add(c.sessions),
-                packets: sum.packets.wrapping_add(c.packets),
-                bytes: sum.bytes.wrapping_add(c.bytes),
-                last_hit_ns: sum.last_hit_ns.max(c.last_hit_ns),
-            }));
-        })?;
+        for (block, map) in self.hits()? {
+            // Ids of a block that is not there have no hits.
+            hits.resize((block * BLOCK) as usize, RuleHits::default());
+            map.for_each_per_cpu(&mut |_, copies: Vec<RuleHits>| {
+                hits.push(copies.iter().fold(RuleHits::default(), |sum, c| RuleHits {
+                    sessions: sum.sessions.wrapping_add(c.sessions),
+                    packets: sum.packets.wrapping_add(c.packets),
+                    bytes: sum.bytes.wrapping_add(c.bytes),
+                    last_hit_ns: sum.last_hit_ns.max(c.last_hit_ns),
+                }));
+            })?;
+        }
         Ok(hits)
+    }
+
+    /// The blocks of counters that there are, rising.
+    pub(super) fn hits(&self) -> Result<Vec<(u32, Map)>> {
+        let mut blocks = Vec::new();
+        for block in 0..BLOCKS {
+            if let Some(map) = self.hits_block(block)? {
+                blocks.push((block, map));
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// The counters of a block of ids; `None` if no rule has needed it yet.
+    fn hits_block(&self, block: u32) -> Result<Option<Map>> {
+        let path = self.paths.hits(block);
+        match Map::open(map::RULE_HITS, &path, self.access == Access::Read) {
+            Ok(map) => Ok(Some(map)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::file("open", &path, &e)),
+        }
+    }
+
+    /// Sets the hits of rules that are new to zero, and makes counters for those that have none.
+    pub(crate) fn begin_hits(&self, ids: impl IntoIterator<Item = u32>) -> Result<()> {
+        let mut blocks: BTreeMap<u32, Map> = BTreeMap::new();
+        for id in ids {
+            let block = match blocks.entry(id / BLOCK) {
+                Entry::Occupied(block) => block.into_mut(),
+                Entry::Vacant(vacant) => {
+                    let block = *vacant.key();
+                    let map = match self.hits_block(block)? {
+                        Some(map) => map,
+                        None => {
+                            let map = InnerMaps::new().create(map::RULE_HITS, BLOCK as usize)?;
+                            map.pin(&self.paths.hits(block))?;
+                            map
+                        }
+                    };
+                    // Pinned by an apply that was killed, it may not be there yet.
+                    self.map(map::RULE_HITS)?.put_map(block, &map)?;
+                    vacant.insert(map)
+                }
+            };
+            block.zero_per_cpu(id % BLOCK)?;
+        }
+        Ok(())
     }
 
     /// The name of every rule id, the reserved ones included.
     pub fn rule_names(&self) -> Result<BTreeMap<u32, String>> {
         let mut names: BTreeMap<u32, String> =
             RESERVED_NAMES.iter().zip(0..).map(|(name, id)| (id, (*name).to_owned())).collect();
-        names.extend(self.policy_rule_names()?);
+        names.extend(self.policy_rule_names(&self.generations()?)?);
         Ok(names)
     }
 
-    /// The names of the policy's rules alone.
-    pub(crate) fn policy_rule_names(&self) -> Result<BTreeMap<u32, String>> {
+    /// The names of the rules in some of the kept generations, by id. Rules of one name have one id in all of them.
+    pub(crate) fn policy_rule_names(&self, generations: &[u32]) -> Result<BTreeMap<u32, String>> {
         let mut names = BTreeMap::new();
-        self.map(map::RULE_NAMES)?.for_each(&mut |id: u32, name: RuleName| {
-            if id >= FIRST {
-                names.insert(id, text(&name.name).to_owned());
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(names)
-    }
-
-    /// Gives an id to a name, with hits of zero.
-    pub(crate) fn name_rule(&self, id: u32, name: &str) -> Result<()> {
-        if name.len() >= NAME_LEN {
-            return Err(Error::failed(format!("the rule name {name} is longer than {} bytes", NAME_LEN - 1)));
+        for generation in generations {
+            let rules = self.named_rules(*generation)?;
+            names.extend(rules.iter().map(|rule| (rule.id, text(&rule.name).to_owned())));
         }
-        let mut field = [0; NAME_LEN];
-        field[..name.len()].copy_from_slice(name.as_bytes());
-        self.map(map::RULE_HITS)?.zero_per_cpu(id)?;
-        self.map(map::RULE_NAMES)?.put(&id, &RuleName { name: field }, ANY)
-    }
-
-    pub(crate) fn forget_rule(&self, id: u32) -> Result<bool> {
-        self.map(map::RULE_NAMES)?.delete(&id)
+        Ok(names)
     }
 }

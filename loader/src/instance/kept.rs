@@ -1,20 +1,23 @@
 //! The kept policy generations: reading their inner maps.
 
-use std::{fs, io};
+use std::{collections::HashMap, fs, hash::Hash, io, ops::ControlFlow};
 
 use mseg_ebpf::abi::{
     map,
-    policy::{PolicyHeader, RuleEntry, TEXT_CHUNK, TextChunk},
+    policy::{NamedRule, PolicyHeader, TEXT_CHUNK, TextChunk},
 };
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::Instance;
 use crate::{
+    compile::Tables,
     error::{Code, Error, Result},
     kernel::map::Map,
 };
 
 /// The maps of maps, whose inner maps make a generation.
-pub(crate) const OUTER: [&str; 3] = [map::POLICY, map::RULES, map::POLICY_TEXT];
+pub(crate) const OUTER: [&str; 7] =
+    [map::POLICY, map::RULES, map::SERVICES, map::CLASSES, map::ADDRESSES, map::VERDICTS, map::POLICY_TEXT];
 
 impl Instance {
     /// The generations whose maps are pinned, rising; the active one is among them once a policy was applied.
@@ -62,35 +65,82 @@ impl Instance {
         read_text(&map, header.text_bytes as usize).map(Some)
     }
 
-    /// The compiled entries of a generation, in the order they are tried; none if it is not kept.
-    pub fn rule_entries(&self, generation: u32) -> Result<Vec<RuleEntry>> {
+    /// The rules of a generation with their ids, in the order of its text; none if it is not kept.
+    pub(crate) fn named_rules(&self, generation: u32) -> Result<Vec<NamedRule>> {
         let Some(header) = self.policy_header(generation)? else {
             return Ok(Vec::new());
         };
         match self.inner(map::RULES, generation)? {
-            Some(map) => read_entries(&map, header.entries),
+            Some(map) => read_array(&map, header.rules),
             None => Ok(Vec::new()),
         }
     }
 
+    /// The look-up tables of a generation, as the programs use them; `None` if it is not kept.
+    pub fn tables(&self, generation: u32) -> Result<Option<Tables>> {
+        let mut maps = Vec::new();
+        for outer in OUTER {
+            let Some(map) = self.inner(outer, generation)? else {
+                return Ok(None);
+            };
+            maps.push(map);
+        }
+        read_tables(&maps).map(Some)
+    }
+
     /// Bytes of the inner maps in `outer`.
     pub(super) fn inner_memory(&self, outer: &str) -> Result<u64> {
-        if !OUTER.contains(&outer) {
-            return Ok(0);
-        }
         let mut bytes = 0;
-        for generation in self.generations()? {
-            if let Some(map) = self.inner(outer, generation)? {
-                bytes += map.memory()?;
+        if OUTER.contains(&outer) {
+            for generation in self.generations()? {
+                if let Some(map) = self.inner(outer, generation)? {
+                    bytes += map.memory()?;
+                }
+            }
+        } else if outer == map::RULE_HITS {
+            for map in self.hits()? {
+                bytes += map.1.memory()?;
             }
         }
         Ok(bytes)
     }
 }
 
-/// The first `count` entries of an inner map of RULES.
-pub(crate) fn read_entries(map: &Map, count: u32) -> Result<Vec<RuleEntry>> {
-    (0..count).map(|i| map.get(&i)?.ok_or_else(|| damaged(map))).collect()
+/// What the inner maps of a generation, in the order of [`OUTER`], hold but for its text.
+pub(crate) fn read_tables(maps: &[Map]) -> Result<Tables> {
+    let [policy, rules, services, classes, addresses, verdicts, _] = maps else {
+        return Err(Error::failed("a generation has other maps"));
+    };
+    let header: PolicyHeader = policy.get(&0u32)?.ok_or_else(|| damaged(policy))?;
+    Ok(Tables {
+        rules: read_array(rules, header.rules)?,
+        pages: read_array(services, header.pages)?,
+        classes: read_array(classes, header.classes)?,
+        addresses: read_hash(addresses)?,
+        verdicts: read_hash(verdicts)?,
+        header,
+    })
+}
+
+/// The first `count` entries of an array.
+fn read_array<V: FromBytes + IntoBytes>(map: &Map, count: u32) -> Result<Vec<V>> {
+    let mut values = Vec::new();
+    map.for_each(&mut |index: u32, value: V| {
+        if index < count {
+            values.push(value);
+        }
+        ControlFlow::Continue(())
+    })?;
+    if values.len() == count as usize { Ok(values) } else { Err(damaged(map)) }
+}
+
+fn read_hash<K: FromBytes + Eq + Hash, V: FromBytes>(map: &Map) -> Result<HashMap<K, V>> {
+    let mut values = HashMap::new();
+    map.for_each(&mut |key: K, value: V| {
+        values.insert(key, value);
+        ControlFlow::Continue(())
+    })?;
+    Ok(values)
 }
 
 /// The first `bytes` of text of an inner map of POLICY_TEXT.

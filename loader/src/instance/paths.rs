@@ -76,6 +76,8 @@ pub(crate) struct Paths {
     /// The inner maps of the kept policy generations, each in a directory of the generation's number: a map in a slot
     /// could only be opened by its id, for which the kernel wants CAP_SYS_ADMIN.
     pub(crate) policy: PathBuf,
+    /// The inner maps of RULE_HITS, by block.
+    pub(crate) hits: PathBuf,
 }
 
 impl Paths {
@@ -88,6 +90,7 @@ impl Paths {
             programs: instance.join("progs"),
             links: instance.join("links"),
             policy: instance.join("policy"),
+            hits: instance.join("hits"),
             root,
             instance,
         })
@@ -109,9 +112,14 @@ impl Paths {
         self.policy.join(generation.to_string())
     }
 
+    /// The counters of the rules of a block of ids.
+    pub(crate) fn hits(&self, block: u32) -> PathBuf {
+        self.hits.join(block.to_string())
+    }
+
     /// The directories of the pins, without those above them.
-    pub(crate) fn directories(&self) -> [&Path; 4] {
-        [&self.maps, &self.programs, &self.links, &self.policy]
+    pub(crate) fn directories(&self) -> [&Path; 5] {
+        [&self.maps, &self.programs, &self.links, &self.policy, &self.hits]
     }
 
     /// Refuses directories that another user made: whoever owns one decides what is pinned in it.

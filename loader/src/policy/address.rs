@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer, ser::SerializeSeq};
 use super::model::Define;
 
 /// One element of a list of addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A network without host bits, or a host (/32, /128). Never an IPv4-mapped IPv6 one.
     Network(IpNet),
@@ -38,7 +38,7 @@ impl Serialize for Address {
 }
 
 /// The addresses of one side.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Addresses {
     /// Every address of both families.
     #[default]

@@ -75,20 +75,24 @@ impl Packet {
         for (to, from) in name.iter_mut().zip(self.interface.bytes()) {
             *to = from;
         }
+        let icmp = matches!(self.protocol, 1 | 58);
         Tuple {
             source: mapped(self.source),
             destination: mapped(self.destination),
             interface: name,
-            source_port: self.source_port,
-            destination_port: self.destination_port,
+            source_port: if icmp { 0 } else { self.source_port },
+            destination_port: if icmp {
+                u16::from_be_bytes([self.icmp_type, self.icmp_code])
+            } else {
+                self.destination_port
+            },
             protocol: self.protocol,
-            icmp_type: self.icmp_type,
-            icmp_code: self.icmp_code,
             ipv6: self.source.is_ipv6().into(),
             direction: match self.direction {
                 PacketDirection::In => DIRECTION_IN,
                 PacketDirection::Out => DIRECTION_OUT,
             },
+            reserved: 0,
         }
     }
 }

@@ -21,6 +21,7 @@ mod line;
 mod model;
 mod packet;
 mod print;
+pub(crate) mod sample;
 mod statement;
 #[cfg(test)]
 mod tests;

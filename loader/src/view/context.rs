@@ -23,12 +23,14 @@ pub struct Context {
 impl Context {
     /// Reads the clock and an instance's names.
     pub fn of(instance: &Instance) -> Result<Self> {
-        let interfaces = instance.interfaces()?;
-        Ok(Self {
-            clock: Clock::now()?,
-            rules: instance.rule_names()?,
-            interfaces: interfaces.iter().map(|(index, i)| (*index, interface_name(i).to_owned())).collect(),
-        })
+        Ok(Self { clock: Clock::now()?, rules: instance.rule_names()?, interfaces: interface_names(instance)? })
+    }
+
+    /// Reads everything again but the names of rules, of which there may be many.
+    pub fn reread_but_rules(&mut self, instance: &Instance) -> Result<()> {
+        self.clock = Clock::now()?;
+        self.interfaces = interface_names(instance)?;
+        Ok(())
     }
 
     /// The time at which the clock was read.
@@ -56,6 +58,11 @@ impl Context {
     pub fn interface(&self, ifindex: u32) -> Cow<'_, str> {
         name(&self.interfaces, ifindex)
     }
+}
+
+fn interface_names(instance: &Instance) -> Result<BTreeMap<u32, String>> {
+    let interfaces = instance.interfaces()?;
+    Ok(interfaces.iter().map(|(index, interface)| (*index, interface_name(interface).to_owned())).collect())
 }
 
 fn name(names: &BTreeMap<u32, String>, number: u32) -> Cow<'_, str> {

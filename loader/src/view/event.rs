@@ -4,13 +4,15 @@ use std::borrow::Cow;
 
 use mseg_ebpf::abi::{
     event::{Event, EventKind},
+    reason::Reason,
     session::{Session, SessionState, TcpState},
     stats::VERDICT_DENIED,
     time::created_ns,
 };
 
 use super::{
-    Context, Direction, Endpoint, Protocol, SessionId, SessionView, Time, last_seen, names::names, session::endpoints,
+    Context, Direction, Endpoint, Protocol, RuleAction, SessionId, SessionView, Time, last_seen, names::names,
+    session::endpoints,
 };
 
 /// The schema of every event.
@@ -70,6 +72,8 @@ pub enum EventView<'a> {
     },
     /// A packet was denied. At most one of these a second for each flow.
     Denied(DeniedEvent<'a>),
+    /// A rule with `audit` matched; what comes after it decided.
+    Audited(AuditedEvent<'a>),
     /// A record that is none of the above.
     Unreadable {
         /// The event's number.
@@ -93,6 +97,35 @@ pub enum EventView<'a> {
     Started(Started<'a>),
     /// The reader ended of its own accord.
     Stopped(Stopped),
+}
+
+/// What a rule with `audit` would have decided of the first packet of a session, or of one that is denied.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, schemars::JsonSchema)]
+pub struct AuditedEvent<'a> {
+    /// The event's number.
+    pub number: u64,
+    /// The session's id, or the one that it would have.
+    pub id: SessionId,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Who opens the session.
+    pub client: Endpoint,
+    /// To whom.
+    pub server: Endpoint,
+    /// Which way the session goes.
+    pub direction: Direction,
+    /// The interface; `#N`, its index, when that is not attached any more.
+    pub interface: Cow<'a, str>,
+    /// The rule; `#N`, its number, when it is gone.
+    pub rule: Cow<'a, str>,
+    /// What it would have done.
+    pub action: RuleAction,
+    /// The packet's bytes with the Ethernet header.
+    pub bytes: u64,
+    /// The policy generation that has the rule.
+    pub generation: u32,
+    /// The zone; 0: the host's.
+    pub zone: u16,
 }
 
 /// A denied packet.
@@ -215,6 +248,7 @@ impl<'a> EventDocument<'a> {
                 duration_ms: duration_ms(context, &event.session),
             },
             EventKind::Denied => EventView::Denied(DeniedEvent::new(context, number, event)),
+            EventKind::Audited => EventView::Audited(AuditedEvent::new(context, number, event)),
             EventKind::Unset => EventView::Unreadable { number, bytes: size_of::<Event>() as u64 },
         };
         Self { schema: SCHEMA, time: context.time(event.time_ns), event: view }
@@ -238,6 +272,27 @@ impl<'a> DeniedEvent<'a> {
             dropped: u32::from(event.verdict) == VERDICT_DENIED,
             bytes: packet.to_server.bytes,
             suppressed: event.suppressed,
+            generation: packet.generation,
+            zone: key.zone,
+        }
+    }
+}
+
+impl<'a> AuditedEvent<'a> {
+    fn new(context: &'a Context, number: u64, event: &Event) -> Self {
+        let (key, packet) = (&event.key, &event.session);
+        let (client, server) = endpoints(key, packet.flags);
+        Self {
+            number,
+            id: SessionId(*key),
+            protocol: Protocol(key.protocol),
+            client,
+            server,
+            direction: Direction::of_flags(packet.flags),
+            interface: context.interface(packet.ifindex),
+            rule: context.rule(packet.rule),
+            action: if event.reason == Reason::RuleDeny { RuleAction::Deny } else { RuleAction::Allow },
+            bytes: packet.to_server.bytes,
             generation: packet.generation,
             zone: key.zone,
         }

@@ -87,22 +87,15 @@ fn policy(instance: &Instance, status: &StatusView) -> Result<Check> {
     };
     let generation = active.generation;
     let compiled = compile(&generation::current(instance)?, &mut RuleIds::from_names(instance.rule_names()?))?;
-    let header = instance.policy_header(generation)?;
-    let same = compiled.entries == instance.rule_entries(generation)?
-        && header.is_some_and(|header| {
-            (header.builtins, header.default_in, header.default_out, header.timeouts_s)
-                == (
-                    compiled.header.builtins,
-                    compiled.header.default_in,
-                    compiled.header.default_out,
-                    compiled.header.timeouts_s,
-                )
-        });
+    let same = instance.tables(generation)?.is_some_and(|tables| tables.says_the_same(&compiled.tables));
     Ok(if same {
-        let entries = compiled.entries.len();
-        Check::ok("policy", format!("generation {generation}: the text compiles to the {entries} entries in force"))
+        let rules = compiled.rules.len();
+        Check::ok(
+            "policy",
+            format!("generation {generation}: the tables in force are what its {rules} rules compile to"),
+        )
     } else {
-        Check::fail("policy", format!("generation {generation}: the entries in force are not those of its text"), HINT)
+        Check::fail("policy", format!("generation {generation}: the tables in force are not those of its text"), HINT)
     })
 }
 

@@ -108,7 +108,7 @@ fn check(run: &mut Run<'_>, file: &Path) -> Result<Outcome, Stop> {
         file: file.display().to_string(),
         valid: true,
         rules: policy.rules.len(),
-        entries: compiled.entries.len(),
+        entries: compiled.tables.verdicts.len(),
     })?;
     Ok(Outcome::Done)
 }

@@ -155,7 +155,7 @@ impl Bench {
         Ok(bpf::update(&self.config, 0, &config)?)
     }
 
-    /// Packets by the name of the rule that was credited with them.
+    /// Packets by the name of the rule that was credited with them; in the mounts of the lab, where the pins are.
     ///
     /// # Errors
     /// When a map cannot be read.

@@ -176,7 +176,7 @@ impl Runner<'_> {
     fn case(&self, sender: Sender, packet: &str, expected: &Expectation) -> Result<()> {
         let (frame, direction) = self.frame(sender, packet)?;
         let bench = self.bench()?;
-        let hits = if expected.rule.is_some() { bench.rule_packets()? } else { Vec::new() };
+        let hits = if expected.rule.is_some() { self.lab.mounts.run(|| bench.rule_packets())? } else { Vec::new() };
         let seen = self.lab.server.run(|| bench.run(&frame, direction))?;
         let mut got = vec![verdict_name(seen.verdict).to_owned(), seen.reason.to_owned()];
         let mut right = expected.verdict.is_none_or(|verdict| verdict == seen.verdict);
@@ -191,7 +191,7 @@ impl Runner<'_> {
         right &= expected.session == Session::Whatever || expected.session == state;
         got.push(state.to_string());
         if let Some(rule) = &expected.rule {
-            let after = bench.rule_packets()?;
+            let after = self.lab.mounts.run(|| bench.rule_packets())?;
             let moved = after.iter().zip(&hits).filter(|(after, before)| after != before);
             let names: Vec<_> = moved.map(|((name, _), _)| name.as_str()).collect();
             right &= names == [rule.as_str()];

@@ -1,0 +1,136 @@
+//! Networks as the regions they divide all addresses into, and the entries of ADDRESSES that find them.
+
+use std::collections::HashMap;
+
+use ipnet::IpNet;
+use mseg_ebpf::abi::policy::{AddressKey, Class, MAX_LENGTHS, PolicyHeader};
+
+use super::partition::{NO_SET, Partition, TooMany};
+
+/// The networks of one family, and the regions between them.
+pub(super) struct Family {
+    ipv6: bool,
+    /// The list of what no network holds, or only the one of every address.
+    root: u32,
+    /// Every network but that of every address, before those that it holds.
+    networks: Vec<Network>,
+}
+
+struct Network {
+    /// From the highest bit on, of either family.
+    bits: u128,
+    length: u8,
+    /// The list of what it holds and no longer one does.
+    list: u32,
+    /// The longest that holds it.
+    parent: Option<u32>,
+}
+
+impl Network {
+    fn holds(&self, bits: u128) -> bool {
+        cut(bits, self.length) == self.bits
+    }
+}
+
+/// The first `length` bits, at least one.
+fn cut(bits: u128, length: u8) -> u128 {
+    bits & u128::MAX << (128 - length)
+}
+
+fn parts(network: &IpNet) -> (u128, u8) {
+    let bits = match network {
+        IpNet::V4(v4) => u128::from(v4.network().to_bits()) << 96,
+        IpNet::V6(v6) => v6.network().to_bits(),
+    };
+    (bits, network.prefix_len())
+}
+
+impl Family {
+    /// The networks of one family out of all sets.
+    pub(super) fn new(ipv6: bool, sets: &[Vec<IpNet>], partition: &mut Partition) -> Result<Self, TooMany> {
+        let mut all: Vec<(u128, u8, u32)> = Vec::new();
+        for (number, set) in (0..).zip(sets) {
+            let of_family = set.iter().filter(|network| network.addr().is_ipv6() == ipv6);
+            all.extend(of_family.map(parts).map(|(bits, length)| (bits, length, number)));
+        }
+        all.sort_unstable();
+        let mut family = Self { ipv6, root: NO_SET, networks: Vec::new() };
+        // The networks that hold the current one, from the shortest on.
+        let mut open: Vec<u32> = Vec::new();
+        for same in all.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let (bits, length, _) = same[0];
+            let own: Vec<u32> = same.iter().map(|(_, _, set)| *set).collect();
+            if length == 0 {
+                family.root = partition.list(own)?;
+                continue;
+            }
+            while open.last().is_some_and(|last| !family.networks[*last as usize].holds(bits)) {
+                open.pop();
+            }
+            let parent = open.last().copied();
+            let outside = parent.map_or(family.root, |parent| family.networks[parent as usize].list);
+            let list = partition.with(outside, &own)?;
+            open.push(family.networks.len() as u32);
+            family.networks.push(Network { bits, length, list, parent });
+        }
+        Ok(family)
+    }
+
+    /// Writes the entries of `space`. `classes` are by list.
+    pub(super) fn write(
+        &self,
+        space: u8,
+        classes: &[Class],
+        header: &mut PolicyHeader,
+        addresses: &mut HashMap<AddressKey, Class>,
+    ) {
+        let class = |list: u32| classes[list as usize];
+        header.roots[space as usize] = class(self.root);
+        let mut in_use = [false; MAX_LENGTHS + 1];
+        for network in &self.networks {
+            in_use[network.length as usize] = true;
+        }
+        let lengths: Vec<u8> = (1..=MAX_LENGTHS as u8).filter(|length| in_use[*length as usize]).collect();
+        header.lengths[space as usize][..lengths.len()].copy_from_slice(&lengths);
+        header.length_counts[space as usize] = lengths.len() as u8;
+
+        for network in &self.networks {
+            addresses.insert(self.key(space, network.bits, network.length), class(network.list));
+        }
+        for network in &self.networks {
+            // As the programs search: where they must go on to longer ones, there is an entry that says so.
+            let (mut low, mut high) = (0, lengths.len());
+            while low < high {
+                let middle = (low + high) / 2;
+                let length = lengths[middle];
+                if length == network.length {
+                    break;
+                }
+                if length > network.length {
+                    high = middle;
+                    continue;
+                }
+                low = middle + 1;
+                let key = self.key(space, cut(network.bits, length), length);
+                addresses.entry(key).or_insert_with(|| class(self.longest(network, length)));
+            }
+        }
+    }
+
+    /// The list of the longest network that holds `network` and is at most that long.
+    fn longest(&self, network: &Network, length: u8) -> u32 {
+        let mut at = network.parent;
+        while let Some(parent) = at.map(|number| &self.networks[number as usize]) {
+            if parent.length <= length {
+                return parent.list;
+            }
+            at = parent.parent;
+        }
+        self.root
+    }
+
+    fn key(&self, space: u8, bits: u128, length: u8) -> AddressKey {
+        let bits = if self.ipv6 { bits } else { bits >> 96 | 0xffff << 32 };
+        AddressKey { address: bits.to_be_bytes(), length, space, reserved: [0; 6] }
+    }
+}

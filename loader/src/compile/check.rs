@@ -1,0 +1,55 @@
+//! Asking the tables about packets of the policy's own rules, and the reference evaluator the same.
+
+use mseg_ebpf::abi::{policy::Verdict, rule};
+
+use super::{RuleIds, Tables, action};
+use crate::{
+    error::{Error, Result},
+    policy::{
+        Policy,
+        evaluate::{Cause, Decision, Packet, PacketDirection, evaluate},
+        sample::samples,
+    },
+};
+
+/// Rules that are looked at for all packets together: the evaluator looks at each for each packet.
+const WORK: usize = 4_000_000;
+
+/// Compares what the tables and the policy say of packets at the edges of its rules.
+///
+/// # Errors
+/// [`crate::error::Code::Failed`] if they differ in any: then the tables must not be used.
+pub(crate) fn check(policy: &Policy, tables: &Tables, ids: &RuleIds) -> Result<()> {
+    let most = WORK / (policy.rules.len() + 1);
+    for packet in samples(policy, most.clamp(16, 1024)) {
+        if let Some(difference) = difference(policy, tables, ids, &packet) {
+            return Err(Error::failed(format!("the compiled policy is wrong: {difference}"))
+                .hint("nothing was changed; this is a defect of mseg, please report it with the policy"));
+        }
+    }
+    Ok(())
+}
+
+/// What the tables say that the policy does not, in words.
+pub(crate) fn difference(policy: &Policy, tables: &Tables, ids: &RuleIds, packet: &Packet) -> Option<String> {
+    let Decision { action: decided, cause, audited, .. } = evaluate(policy, packet);
+    let expected = (action(decided), ids.get(cause.name()), audited.iter().map(|rule| ids.get(&rule.name)).collect());
+    let Some(answer) = tables.look_up(&packet.tuple()) else {
+        return Some("the tables are damaged".to_owned());
+    };
+    let Verdict { action, rule, .. } = answer.verdict.unwrap_or(match packet.direction {
+        PacketDirection::In => {
+            Verdict { action: tables.header.default_in, rule: rule::DEFAULT_IN, ..Verdict::default() }
+        }
+        PacketDirection::Out => {
+            Verdict { action: tables.header.default_out, rule: rule::DEFAULT_OUT, ..Verdict::default() }
+        }
+    });
+    let found: (u8, Option<u32>, Vec<Option<u32>>) =
+        (action, Some(rule), answer.audited.iter().map(|verdict| Some(verdict.rule)).collect());
+    let logs = answer.verdict.is_some_and(|verdict| verdict.attributes != 0);
+    if found == expected && logs == matches!(cause, Cause::Rule(rule) if rule.log) {
+        return None;
+    }
+    Some(format!("{packet:?} is decided by rule {found:?}, and should be by {expected:?} ({})", cause.name()))
+}

@@ -1,0 +1,217 @@
+//! Spreading the rules' sets over layers, and from that shapes and verdicts.
+
+use std::collections::{BTreeSet, HashMap};
+
+use mseg_ebpf::abi::policy::{ANY, Class, Combination, LAYERS, MAX_SHAPES, MAX_VERDICTS, Shape, Verdict};
+
+use super::{
+    item::{DESTINATION, INTERFACE, Item, SERVICE, SOURCE, SOURCE_PORT, THINGS},
+    partition::{Classes, Partition},
+};
+
+/// Verdicts that are good enough whatever the policy, and for each rule.
+const FEW_VERDICTS: usize = 1 << 16;
+const FEW_FOR_A_RULE: usize = 4;
+
+/// Combinations that are tried to see whether they are few: rules that look at the same take one entry together.
+const MOST_TRIED: u64 = 1 << 24;
+
+/// Numbers of classes at which sets may be parted into layers.
+const PARTINGS: [usize; 9] = [1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536];
+
+/// A policy's classes, shapes and verdicts.
+pub(super) struct Combined {
+    /// By thing.
+    classes: [Classes; THINGS],
+    pub(super) shapes: Vec<Shape>,
+    pub(super) verdicts: HashMap<Combination, Verdict>,
+    /// By thing, layer and class: the shapes that have a verdict for it.
+    in_use: [[Vec<u64>; LAYERS]; THINGS],
+}
+
+/// The entries that rules would take are more than fit: each rule's, the largest first.
+#[derive(Debug)]
+pub(super) struct TooManyVerdicts<'a>(pub(super) Vec<(&'a str, u64)>);
+
+/// Combines what does not only try. `partitions`, the numbers of `sets` and the sets that are a `whole` family are by
+/// thing.
+pub(super) fn combine<'a>(
+    items: &[Item<'a>],
+    partitions: &[Partition; THINGS],
+    sets: [usize; THINGS],
+    whole: &[Vec<u32>; THINGS],
+) -> Result<Combined, TooManyVerdicts<'a>> {
+    // What only tries needs no classes: it is found by its bit.
+    let mut needed = sets.map(|count| vec![false; count]);
+    for item in items.iter().filter(|item| !item.audit) {
+        for (thing, set) in item.sets.iter().enumerate() {
+            if let Some(set) = set {
+                needed[thing][*set as usize] = true;
+            }
+        }
+    }
+    let layers = |thing: usize, layer: &dyn Fn(usize) -> u8| {
+        let layer = needed[thing].iter().enumerate().map(|(set, needed)| needed.then(|| layer(set))).collect();
+        Classes::new(&partitions[thing], layer)
+    };
+    // All addresses of a family are wider than anything else, and stand in a layer of their own.
+    let single = || -> [Classes; THINGS] {
+        std::array::from_fn(|thing| layers(thing, &|set| whole[thing].contains(&(set as u32)).into()))
+    };
+
+    let few = FEW_VERDICTS.max(items.len() * FEW_FOR_A_RULE);
+    let mut classes = single();
+    // Rules that look at the same take an entry together, so a try may come to fewer than their sum.
+    let first = if total(items, &classes) <= MOST_TRIED { Combined::new(items, single()) } else { None };
+    if first.as_ref().is_some_and(|first| first.verdicts.len() <= few) {
+        return first.ok_or(TooManyVerdicts(Vec::new()));
+    }
+    // The widths of sets do not change when they are spread.
+    let widths: [Vec<usize>; 3] = std::array::from_fn(|thing| classes[thing].of_set.iter().map(Vec::len).collect());
+    let mut best = total(items, &classes);
+    for _ in 0..2 {
+        for thing in [SOURCE, DESTINATION, SERVICE] {
+            for partings in partings(&widths[thing]) {
+                let layer = |set: usize| partings.iter().filter(|parting| widths[thing][set] > **parting).count() as u8;
+                let other = std::mem::replace(&mut classes[thing], layers(thing, &layer));
+                let total = total(items, &classes);
+                if total < best && shapes(items, &classes).len() <= MAX_SHAPES {
+                    best = total;
+                } else {
+                    classes[thing] = other;
+                }
+            }
+        }
+    }
+    if let Some(first) = first
+        && first.verdicts.len() as u64 <= best
+    {
+        return Ok(first);
+    }
+    let sizes = sizes(items, &classes);
+    let spread = if best <= MOST_TRIED { Combined::new(items, classes) } else { None };
+    spread.ok_or(TooManyVerdicts(sizes))
+}
+
+/// The entries of each rule, the largest first.
+fn sizes<'a>(items: &[Item<'a>], classes: &[Classes; THINGS]) -> Vec<(&'a str, u64)> {
+    let mut sizes: Vec<(&str, u64)> =
+        items.iter().filter(|item| !item.audit).map(|item| (item.name, size(item, classes))).collect();
+    sizes.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+    sizes
+}
+
+/// Ways to part sets into layers, by their widths.
+fn partings(widths: &[usize]) -> Vec<Vec<usize>> {
+    let useful = |parting: &&usize| widths.iter().any(|width| width > parting);
+    let useful: Vec<usize> = PARTINGS.iter().filter(useful).copied().collect();
+    let mut partings: Vec<Vec<usize>> = useful.iter().map(|parting| vec![*parting]).collect();
+    for (index, lower) in useful.iter().enumerate() {
+        partings.extend(useful[index + 1..].iter().map(|upper| vec![*lower, *upper]));
+    }
+    partings
+}
+
+/// Entries of a rule, if no other has the same.
+fn size(item: &Item<'_>, classes: &[Classes; THINGS]) -> u64 {
+    let counts = item.sets.iter().zip(classes).map(|(set, classes)| match set {
+        None => 1,
+        Some(set) => classes.of_set[*set as usize].len() as u64,
+    });
+    counts.fold(1, u64::saturating_mul)
+}
+
+fn total(items: &[Item<'_>], classes: &[Classes; THINGS]) -> u64 {
+    let decisive = items.iter().filter(|item| !item.audit);
+    decisive.fold(0, |total, item| total.saturating_add(size(item, classes)))
+}
+
+/// The layers that a rule looks at.
+fn layers(item: &Item<'_>, classes: &[Classes; THINGS]) -> [u8; THINGS] {
+    std::array::from_fn(|thing| item.sets[thing].and_then(|set| classes[thing].layer[set as usize]).unwrap_or(ANY))
+}
+
+fn shapes(items: &[Item<'_>], classes: &[Classes; THINGS]) -> BTreeSet<[u8; THINGS]> {
+    items.iter().filter(|item| !item.audit).map(|item| layers(item, classes)).collect()
+}
+
+impl Combined {
+    /// `None` if there are more than [`MAX_VERDICTS`].
+    fn new(items: &[Item<'_>], classes: [Classes; THINGS]) -> Option<Self> {
+        let mut shapes: Vec<Shape> = Vec::new();
+        let mut numbers: HashMap<[u8; THINGS], u32> = HashMap::new();
+        let mut verdicts = HashMap::new();
+        let mut in_use: [[Vec<u64>; LAYERS]; THINGS] =
+            std::array::from_fn(|thing| std::array::from_fn(|layer| vec![0; classes[thing].counts[layer] as usize]));
+        // In the order of precedence: what is there decides before what would come.
+        for item in items.iter().filter(|item| !item.audit) {
+            let layers = layers(item, &classes);
+            let shape = *numbers.entry(layers).or_insert_with(|| {
+                let [source, destination, service, source_port, interface] = layers;
+                let first = item.verdict.precedence;
+                let reserved = [0; 3];
+                shapes.push(Shape { first, source, destination, service, source_port, interface, reserved });
+                shapes.len() as u32 - 1
+            });
+            let ids = |thing: usize| match item.sets[thing] {
+                None => &[0][..],
+                Some(set) => &classes[thing].of_set[set as usize],
+            };
+            for (thing, layer) in layers.iter().enumerate().filter(|(_, layer)| **layer != ANY) {
+                for class in ids(thing) {
+                    in_use[thing][*layer as usize][*class as usize] |= 1 << shape;
+                }
+            }
+            for source in ids(SOURCE) {
+                for destination in ids(DESTINATION) {
+                    for service in ids(SERVICE) {
+                        for source_port in ids(SOURCE_PORT) {
+                            for interface in ids(INTERFACE) {
+                                let combination = Combination {
+                                    shape,
+                                    source: *source,
+                                    destination: *destination,
+                                    service: *service,
+                                    source_port: *source_port,
+                                    interface: *interface,
+                                };
+                                verdicts.entry(combination).or_insert(item.verdict);
+                            }
+                        }
+                        if verdicts.len() > MAX_VERDICTS {
+                            return None;
+                        }
+                    }
+                }
+            }
+        }
+        Some(Self { classes, shapes, verdicts, in_use })
+    }
+
+    /// The shapes that look at a thing, by bit.
+    pub(super) fn shapes_by(&self, thing: usize) -> u64 {
+        let looks = |shape: &Shape| {
+            [shape.source, shape.destination, shape.service, shape.source_port, shape.interface][thing] != ANY
+        };
+        self.shapes.iter().enumerate().filter(|(_, shape)| looks(shape)).map(|(number, _)| 1 << number).sum()
+    }
+
+    /// The classes of a thing by list. `audits` are the bits of each set's rules with `audit`, `everywhere` those of the
+    /// rules that do not look at it.
+    pub(super) fn classes(&self, thing: usize, partition: &Partition, audits: &[u64], everywhere: u64) -> Vec<Class> {
+        let all = if self.shapes.len() == MAX_SHAPES { u64::MAX } else { (1 << self.shapes.len()) - 1 };
+        let indifferent = all & !self.shapes_by(thing);
+        let of_list = partition.lists.iter().zip(&self.classes[thing].of_list);
+        of_list
+            .map(|(list, numbers)| {
+                let mut class = Class { shapes: indifferent, audits: everywhere, ids: [0; LAYERS + 1] };
+                class.ids[..LAYERS].copy_from_slice(numbers);
+                for (layer, number) in numbers.iter().enumerate().filter(|(_, number)| **number != 0) {
+                    class.shapes |= self.in_use[thing][layer][*number as usize];
+                }
+                class.audits |= list.iter().fold(0, |bits, set| bits | audits[*set as usize]);
+                class
+            })
+            .collect()
+    }
+}
