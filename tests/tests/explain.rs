@@ -35,6 +35,8 @@ timeout tcp-syn-sent 1h
 timeout udp-new 1h
 define near = { 192.0.2.0/24, 2001:db8::/64 }
 rule web    allow in  tcp from any to any port 80,443
+rule look   deny  in  tcp from any to any port 80,81 priority 5 audit
+rule unseen deny  in  tcp from any to any port 80 priority 4000 audit
 rule no-web deny  in  tcp from near to any port 443 priority 10
 rule dns    allow both udp from any to any port 53
 rule no-out deny  out tcp from any to any port 23
@@ -117,11 +119,15 @@ fn agrees(options: &[&str]) -> Result<()> {
             let direction = if text.starts_with("in") { Direction::In } else { Direction::Out };
             let frame = packet::parse(&line.replace('#', &port.to_string()), direction)?;
             let said = ask(lab, &bench, &written_out(text, port))?;
-            let before = bench.rule_packets()?;
+            let before = lab.mounts.run(|| bench.rule_packets())?;
             let seen = lab.server.run(|| bench.run(&frame, direction)).with_context(|| (*line).to_owned())?;
-            let after = bench.rule_packets()?;
-            let credited = before.iter().zip(&after).find(|(before, after)| before.1 != after.1);
-            let rule = credited.map_or("none", |(_, (name, _))| name);
+            let after = lab.mounts.run(|| bench.rule_packets())?;
+            let counted = before.iter().zip(&after).filter(|(before, after)| before.1 != after.1);
+            let audited: Vec<&str> = said.audited.iter().map(|rule| &*rule.name).collect();
+            let (audits, credited): (Vec<&str>, Vec<&str>) =
+                counted.map(|(_, (name, _))| &**name).partition(|name| ["look", "unseen"].contains(name));
+            ensure!(audits == audited && credited.len() <= 1, "{line}: {audits:?} {credited:?}, {audited:?} was said");
+            let rule = credited.first().copied().unwrap_or("none");
             let passed = seen.verdict == VERDICT_ALLOWED;
             ensure!(
                 (said.verdict == Verdict::Allow, said.reason, &*said.rule) == (passed, seen.reason, rule),

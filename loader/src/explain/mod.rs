@@ -17,7 +17,7 @@ use mseg_ebpf::{
     packet::protocol,
 };
 
-use self::reference::Reference;
+use self::{program::Ran, reference::Reference};
 use crate::{
     attach::{Mode, Role},
     clock::Clock,
@@ -252,12 +252,15 @@ pub fn by_program(instance: &Instance, packet: &Packet, role: Option<Role>) -> R
         }
     };
     let mut reference = reference::judge(&policy, &packet);
-    let answer = program::run(instance, &config, &interface, &packet)?;
-    if answer != reference.answer {
+    let Ran { answer, audited } = program::run(instance, &config, &policy, &interface, &packet)?;
+    if answer != reference.answer || audited != reference.audited.iter().map(|rule| rule.name.clone()).collect() {
         return Err(Error::failed(format!(
-            "the program and the reference evaluator disagree about `{packet}` in generation {}: {answer} says the \
-             program, {} the evaluator",
-            config.generation, reference.answer
+            "the program and the reference evaluator disagree about `{packet}` in generation {}: {answer}{} says the \
+             program, {}{} the evaluator",
+            config.generation,
+            audited_by(audited.iter().map(String::as_str)),
+            reference.answer,
+            audited_by(reference.audited.iter().map(|rule| &*rule.name))
         ))
         .hint("this is an error in mseg; please report it with the output of `msegctl policy show`"));
     }
@@ -270,6 +273,12 @@ pub fn by_program(instance: &Instance, packet: &Packet, role: Option<Role>) -> R
         session,
         ..Explanation::new(&answer, Judge::Program, &packet, reference)
     })
+}
+
+/// `, audited by a, b`; nothing if there are none.
+fn audited_by<'a>(rules: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = rules.collect();
+    if names.is_empty() { String::new() } else { format!(", audited by {},", names.join(", ")) }
 }
 
 /// The interface the packet passes.

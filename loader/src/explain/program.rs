@@ -1,14 +1,14 @@
 //! What the program itself does with a packet: it runs a second time, on the live policy and with tables, counters and a
 //! ring of its own, so that nothing of the instance changes.
 
-use std::ops::ControlFlow;
+use std::collections::BTreeSet;
 
 use mseg_ebpf::abi::{
     config::{Config, MODE_ENFORCE},
     interface::Interface,
     map,
     reason::{self, Reason},
-    rule,
+    rule::{self, RuleHits},
     stats::{VERDICT_ALLOWED, VERDICT_DENIED},
 };
 
@@ -16,12 +16,13 @@ use super::{Answer, frame};
 use crate::{
     attach::role_name,
     error::{Error, Result},
-    instance::{Instance, Table},
+    instance::Instance,
     kernel::{
-        map::ANY,
+        map::{ANY, Map},
+        object::InnerMaps,
         second::{Private, Second},
     },
-    policy::evaluate::Packet,
+    policy::{Policy, evaluate::Packet},
 };
 
 /// Entries of its own tables: one packet makes one.
@@ -52,14 +53,30 @@ const LOOPBACK: u32 = 1;
 const NEXT: i32 = -1;
 const SHOT: i32 = 2;
 
-/// Runs the packet, as if it came by `interface`, through the program in enforce mode. The caller holds the lock.
-pub(super) fn run(instance: &Instance, config: &Config, interface: &Interface, packet: &Packet) -> Result<Answer> {
+/// What the program did with a packet.
+#[derive(Debug)]
+pub(super) struct Ran {
+    pub(super) answer: Answer,
+    /// The rules with `audit` that counted it.
+    pub(super) audited: BTreeSet<String>,
+}
+
+/// Runs the packet, as if it came by `interface`, through the program in enforce mode. The caller holds the lock;
+/// `policy` is the generation's that `config` says.
+pub(super) fn run(
+    instance: &Instance,
+    config: &Config,
+    policy: &Policy,
+    interface: &Interface,
+    packet: &Packet,
+) -> Result<Ran> {
     let name = format!("{}_{}", role_name(interface.role), packet.direction.name());
     let second = Second::load(&instance.paths().maps, &PRIVATE, &name)?;
     let own = instance.with_maps(second.maps(&PRIVATE)?)?;
     let config = Config { mode: MODE_ENFORCE, deadline_ns: 0, marks: 0, ..*config };
     own.map(map::CONFIG)?.put(&0u32, &config, ANY)?;
     own.map(map::INTERFACES)?.put(&LOOPBACK, interface, ANY)?;
+    let hits = own_hits(instance, &own)?;
     let returned = second.run(&frame::of(packet))?;
 
     let odd = |what: String| Error::failed(format!("the program ran, but {what}"));
@@ -74,26 +91,38 @@ pub(super) fn run(instance: &Instance, config: &Config, interface: &Interface, p
         (VERDICT_DENIED, SHOT) => false,
         _ => return Err(odd(format!("it returned {returned} and counted verdict {verdict}"))),
     };
-    let id = rule_of(&own)?;
-    let name = instance.rule_names()?.remove(&id).unwrap_or_else(|| format!("#{id}"));
-    Ok(Answer { allow, rule: name, reason })
+    let is_audit = |name: &String| policy.rule(name).is_some_and(|rule| rule.audit);
+    let (audited, mut decided): (Vec<String>, Vec<String>) = hit(instance, &hits)?.into_iter().partition(is_audit);
+    if decided.len() > 1 {
+        return Err(odd(format!("it counted it for several rules: {}", decided.join(", "))));
+    }
+    let none = rule::RESERVED_NAMES[rule::NONE as usize];
+    let rule = decided.pop().unwrap_or_else(|| none.to_owned());
+    Ok(Ran { answer: Answer { allow, rule, reason }, audited: audited.into_iter().collect() })
 }
 
-/// The rule that the one packet is credited to: in its session, in its denial, or in the hits, which alone know of what
-/// passes without a session.
-fn rule_of(own: &Instance) -> Result<u32> {
-    let mut found = rule::NONE;
-    own.for_each_session(Table::HalfOpen, &mut |_, session| {
-        found = session.rule;
-        ControlFlow::Break(())
-    })?;
-    own.for_each_denied(&mut |_, denied| {
-        found = denied.rule;
-        ControlFlow::Break(())
-    })?;
-    if found == rule::NONE {
-        let hits = own.rule_hits()?;
-        found = (0u32..).zip(&hits).find(|(_, hits)| hits.packets > 0).map_or(rule::NONE, |(id, _)| id);
+/// Counters of its own for the rules, where the instance has some.
+fn own_hits(instance: &Instance, own: &Instance) -> Result<Vec<(u32, Map)>> {
+    let inner = InnerMaps::new();
+    let make = |(block, _): (u32, Map)| {
+        let map = inner.create(map::RULE_HITS, rule::BLOCK as usize)?;
+        own.map(map::RULE_HITS)?.put_map(block, &map)?;
+        Ok((block, map))
+    };
+    instance.hits()?.into_iter().map(make).collect()
+}
+
+/// The names of the rules that counted the packet.
+fn hit(instance: &Instance, hits: &[(u32, Map)]) -> Result<Vec<String>> {
+    let mut names = instance.rule_names()?;
+    let mut found = Vec::new();
+    for (block, map) in hits {
+        map.for_each_per_cpu(&mut |index, copies: Vec<RuleHits>| {
+            if copies.iter().any(|copy| copy.packets > 0) {
+                let id = block * rule::BLOCK + index;
+                found.push(names.remove(&id).unwrap_or_else(|| format!("#{id}")));
+            }
+        })?;
     }
     Ok(found)
 }
