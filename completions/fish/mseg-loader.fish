@@ -52,6 +52,7 @@ complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l insta
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l bpffs -d 'Where the BPF file system is mounted' -r -f -a "(__fish_complete_directories)"
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l adopt -d 'Make sessions for the connections that are open already, and fail if they cannot be read [default: as far as they can be read]'
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l no-adopt -d 'Make none: what becomes of open connections is up to --midstream'
+complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -l force -d 'Attach even if it cuts off your own connection'
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -s j -l json -d 'Print JSON; an error is one line of JSON on standard error'
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -s p -l pretty -d 'Print JSON with line breaks and indentation'
 complete -c mseg-loader -n "__fish_mseg_loader_using_subcommand attach" -s q -l quiet -d 'Print nothing but errors'

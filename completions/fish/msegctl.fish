@@ -42,8 +42,9 @@ complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "doctor" -d 'Check e
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "session" -d 'List, count and delete sessions'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "denied" -d 'List what was denied lately'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "rule" -d 'List, add and delete rules'
-complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "policy" -d 'Apply, check, compare and show the policy, and go back to a former one'
+complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "policy" -d 'Apply, check, format, compare and show the policy, and go back to a former one'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "mode" -d 'Show or set whether denied packets are dropped'
+complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "explain" -d 'Say what becomes of a packet, and why'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "stats" -d 'Show the counters'
 complete -c msegctl -n "__fish_msegctl_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
 complete -c msegctl -n "__fish_msegctl_using_subcommand status" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
@@ -317,6 +318,7 @@ always\t'Always'
 never\t'Never'"
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from add" -l instance -d 'The instance to work on' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from add" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from add" -l force -d 'Do it even if it cuts off your own connection'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from add" -s j -l json -d 'Write JSON: one object'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from add" -s p -l pretty -d 'Write indented JSON'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from add" -l plain -d 'Write TSV: fields separated by tabs'
@@ -329,6 +331,7 @@ always\t'Always'
 never\t'Never'"
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -l instance -d 'The instance to work on' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -l force -d 'Do it even if it cuts off your own connection'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s j -l json -d 'Write JSON: one object'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s p -l pretty -d 'Write indented JSON'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -l plain -d 'Write TSV: fields separated by tabs'
@@ -336,25 +339,27 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_su
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand rule; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -l instance -d 'The instance to work on' -r
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -s j -l json -d 'Write JSON: one object'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -s p -l pretty -d 'Write indented JSON'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -l plain -d 'Write TSV: fields separated by tabs'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -l no-header -d 'Leave out the header of text and TSV'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -s q -l quiet -d 'Do not say what a change did'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -s v -l verbose -d 'Show more columns and details'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "apply" -d 'Make a policy the active one, at once and as a whole'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "confirm" -d 'Keep the change that waits to be confirmed'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "rollback" -d 'Undo the change that waits to be confirmed, or go back to a generation that is kept'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "history" -d 'List the generations that are kept'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "diff" -d 'Show what differs between two policies'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "check" -d 'Check a policy file without loading anything'
-complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check show" -f -a "show" -d 'Print the active policy'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -f -a "apply" -d 'Make a policy the active one, at once and as a whole'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -f -a "confirm" -d 'Keep the change that waits to be confirmed'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -f -a "rollback" -d 'Undo the change that waits to be confirmed, or go back to a generation that is kept'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -f -a "history" -d 'List the generations that are kept'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -f -a "diff" -d 'Show what differs between two policies'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -f -a "check" -d 'Check a policy file without loading anything'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -f -a "fmt" -d 'Write a policy file in canonical form, with its comments'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -f -a "test" -d 'Check that a policy decides as a file of assertions says'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and not __fish_seen_subcommand_from apply confirm rollback history diff check fmt test show" -f -a "show" -d 'Print the active policy'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l confirm -d 'Undo it after this time, such as 90s or 10m, unless `policy confirm` is run' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -363,6 +368,7 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l exit-code -d 'Exit with 1 if the policy is another one than before'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l dry-run -d 'Only say what would change'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l force -d 'Do it even if it cuts off your own connection'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -s j -l json -d 'Write JSON: one object'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -s p -l pretty -d 'Write indented JSON'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from apply" -l plain -d 'Write TSV: fields separated by tabs'
@@ -388,6 +394,7 @@ always\t'Always'
 never\t'Never'"
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l instance -d 'The instance to work on' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l force -d 'Do it even if it cuts off your own connection'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -s j -l json -d 'Write JSON: one object'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -s p -l pretty -d 'Write indented JSON'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from rollback" -l plain -d 'Write TSV: fields separated by tabs'
@@ -431,6 +438,33 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l check -d 'Write nothing; the exit status is 1 if something would change'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s w -l write -d 'Rewrite the file in place'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from fmt" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -l policy -d 'Ask this policy file instead of the active policy; needs neither root nor an instance' -r -F
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from show" -l generation -d 'A generation that is kept instead of the active one' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand policy; and __fish_seen_subcommand_from show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
@@ -477,6 +511,7 @@ always\t'Always'
 never\t'Never'"
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -l instance -d 'The instance to work on' -r
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -l force -d 'Do it even if it cuts off your own connection'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -s j -l json -d 'Write JSON: one object'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -s p -l pretty -d 'Write indented JSON'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from set" -l plain -d 'Write TSV: fields separated by tabs'
@@ -496,6 +531,22 @@ complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_su
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -s q -l quiet -d 'Do not say what a change did'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -s v -l verbose -d 'Show more columns and details'
 complete -c msegctl -n "__fish_msegctl_using_subcommand mode; and __fish_seen_subcommand_from confirm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l iface -d 'The interface that it passes [default: the only one that is attached]' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l role -d 'Take the interface as if it were attached in this role' -r -f -a "host\t'The host: what arrives at the interface is direction "in"'
+workload\t'The workload behind it, as at the host\'s end of a veth pair: what arrives is direction "out"'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l policy -d 'Ask this policy file instead of the active policy; needs neither root nor an instance' -r -F
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
+always\t'Always'
+never\t'Never'"
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l instance -d 'The instance to work on' -r
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l bpffs -d 'Where bpffs is mounted' -r -f -a "(__fish_complete_directories)"
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -s j -l json -d 'Write JSON: one object'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -s p -l pretty -d 'Write indented JSON'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l plain -d 'Write TSV: fields separated by tabs'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -l no-header -d 'Leave out the header of text and TSV'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -s q -l quiet -d 'Do not say what a change did'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -s v -l verbose -d 'Show more columns and details'
+complete -c msegctl -n "__fish_msegctl_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c msegctl -n "__fish_msegctl_using_subcommand stats; and not __fish_seen_subcommand_from show" -l color -d 'Colour the text' -r -f -a "auto\t'On a terminal, unless NO_COLOR is set'
 always\t'Always'
 never\t'Never'"

@@ -13,7 +13,7 @@ use crate::{
     attach::{self, AttachOptions, DEFAULT_GRACE_S, DetachOptions, Hook, Midstream, Mode, Role},
     error::{Code, Error, Result},
     instance::{DEFAULT_BPFFS, DEFAULT_NAME, Options},
-    log, policy,
+    lockout, log, policy,
 };
 
 /// Attach mseg to network interfaces, and detach it
@@ -98,6 +98,9 @@ struct Attach {
     /// Make none: what becomes of open connections is up to --midstream
     #[arg(long, overrides_with = "adopt")]
     no_adopt: bool,
+    /// Attach even if it cuts off your own connection
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -162,6 +165,9 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
                 grace_s: arguments.grace,
                 adopt: (arguments.adopt || arguments.no_adopt).then_some(arguments.adopt),
             };
+            for warning in lockout::check_attach(&options, arguments.force)? {
+                tracing::warn!("{warning}");
+            }
             output.attached(&options.instance, &attach::attach(&options)?)
         }
         Command::Detach(arguments) => {

@@ -5,6 +5,8 @@ pub mod cli;
 pub mod completions;
 mod denied;
 mod doctor;
+mod explain;
+mod lockout;
 mod mode;
 mod output;
 mod policy;

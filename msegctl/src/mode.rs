@@ -12,6 +12,7 @@ use mseg::{
 
 use crate::{
     cli::ModeCommand,
+    lockout::{self, Change},
     output::{Report, Text, Tone},
     policy,
     run::{Outcome, Run},
@@ -54,14 +55,15 @@ pub(crate) fn run(run: &mut Run<'_>, command: &ModeCommand) -> Result<Outcome, S
             run.output.report(&report)?;
             Ok(Outcome::Done)
         }
-        ModeCommand::Set { mode, confirm } => set(run, *mode, confirm.time),
+        ModeCommand::Set { mode, confirm, force } => set(run, *mode, confirm.time, *force),
         ModeCommand::Confirm => policy::confirm(run),
     }
 }
 
-fn set(run: &mut Run<'_>, mode: Mode, confirm: Option<Duration>) -> Result<Outcome, Stop> {
+fn set(run: &mut Run<'_>, mode: Mode, confirm: Option<Duration>, force: bool) -> Result<Outcome, Stop> {
     let instance = run.open(Access::Write)?;
     let lock = instance.lock()?;
+    lockout::check(run, &instance, &Change { mode: Some(mode), force, ..Change::default() })?;
     generation::set_mode(&instance, &lock, mode, confirm)?;
     let report = read(run, &instance)?;
     run.output.done(&report)?;

@@ -15,7 +15,7 @@ use mseg::{
 
 use crate::{
     cli::{Cli, Command, command, wants_json},
-    completions, denied, doctor, mode,
+    completions, denied, doctor, explain, mode,
     output::Output,
     policy, rule, session, stats, status,
     stop::Stop,
@@ -107,6 +107,7 @@ pub(crate) fn run(args: &[OsString], out: &mut dyn Write, terminal: bool) -> Res
         Command::Session(command) => session::run(run, command),
         Command::Denied(command) => denied::run(run, &command),
         Command::Mode(command) => mode::run(run, &command),
+        Command::Explain(arguments) => explain::run(run, &arguments),
         Command::Stats(command) => stats::run(run, &command),
         Command::Completions { shell } => {
             completions::write(command(), shell, run.output.out)?;

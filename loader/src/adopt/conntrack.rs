@@ -29,27 +29,27 @@ const IPS_SEEN_REPLY: u32 = 1 << 1;
 
 /// The addresses of one direction, by whom its packets come from and go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tuple {
-    pub(super) source: Endpoint,
-    pub(super) destination: Endpoint,
+pub(crate) struct Tuple {
+    pub(crate) source: Endpoint,
+    pub(crate) destination: Endpoint,
 }
 
 /// A flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tracked {
-    pub(super) protocol: u8,
+pub(crate) struct Tracked {
+    pub(crate) protocol: u8,
     /// As its opener sends.
-    pub(super) original: Tuple,
+    pub(crate) original: Tuple,
     /// As the other side answers: the original turned around, but for what NAT changed.
-    pub(super) reply: Tuple,
+    pub(crate) reply: Tuple,
     /// Packets went both ways.
-    pub(super) replied: bool,
+    pub(crate) replied: bool,
     /// `enum tcp_conntrack`, whose first nine are those of the ABI's `TcpState`.
-    pub(super) tcp_state: Option<u8>,
+    pub(crate) tcp_state: Option<u8>,
 }
 
 /// Reads all flows; none if the kernel has no nf_conntrack, or it is not loaded.
-pub(super) fn read() -> io::Result<Vec<Tracked>> {
+pub(crate) fn read() -> io::Result<Vec<Tracked>> {
     let mut flows = Vec::new();
     if !Path::new(PRESENT).exists() {
         return Ok(flows);

@@ -22,42 +22,42 @@ use crate::view::Endpoint;
 
 /// Which of its two sides an interface is towards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Towards {
+pub(crate) enum Towards {
     Client,
     Server,
 }
 
 /// A flow, as it looks on one side of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Flow {
-    pub(super) protocol: u8,
-    pub(super) client: Endpoint,
-    pub(super) server: Endpoint,
-    pub(super) towards: Towards,
-    pub(super) state: SessionState,
-    pub(super) tcp_state: TcpState,
-    pub(super) fins: u8,
+pub(crate) struct Flow {
+    pub(crate) protocol: u8,
+    pub(crate) client: Endpoint,
+    pub(crate) server: Endpoint,
+    pub(crate) towards: Towards,
+    pub(crate) state: SessionState,
+    pub(crate) tcp_state: TcpState,
+    pub(crate) fins: u8,
     /// The interface it is bound to; 0: none.
-    pub(super) bound: u32,
+    pub(crate) bound: u32,
     /// Whether it is a socket's, whose near end is certainly here.
-    pub(super) local: bool,
+    pub(crate) local: bool,
 }
 
 impl Flow {
     /// The end beyond the interface.
-    pub(super) fn peer(&self) -> Endpoint {
+    pub(crate) fn peer(&self) -> Endpoint {
         if self.towards == Towards::Client { self.client } else { self.server }
     }
 
     /// The end on this side of the interface.
-    pub(super) fn near(&self) -> Endpoint {
+    pub(crate) fn near(&self) -> Endpoint {
         if self.towards == Towards::Client { self.server } else { self.client }
     }
 }
 
 /// What becomes of a socket or entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// To be adopted.
     Flow(Flow),
     /// In a state in which it needs no session, or must not have one: its next packet is judged by itself.
@@ -81,7 +81,7 @@ fn translated(tracked: &[Tracked]) -> Translated {
 }
 
 /// The flows of all connected sockets.
-pub(super) fn of_sockets(sockets: &Sockets, tracked: &[Tracked]) -> Vec<Found> {
+pub(crate) fn of_sockets(sockets: &Sockets, tracked: &[Tracked]) -> Vec<Found> {
     let translated = translated(tracked);
     sockets.connected.iter().map(|socket| of_socket(socket, sockets.is_server(socket), &translated)).collect()
 }
@@ -141,7 +141,7 @@ impl Flow {
 }
 
 /// The two sides of a conntrack entry: towards its opener, and towards the other end.
-pub(super) fn of_tracked(tracked: &Tracked) -> [Found; 2] {
+pub(crate) fn of_tracked(tracked: &Tracked) -> [Found; 2] {
     [(tracked.original.source, tracked.original.destination, Towards::Client), {
         (tracked.reply.destination, tracked.reply.source, Towards::Server)
     }]
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn socket(local: &str, remote: &str, state: u8) -> Socket {
-        Socket { protocol: protocol::TCP, state, local: end(local), remote: end(remote), bound: 0 }
+        Socket { protocol: protocol::TCP, state, local: end(local), remote: end(remote), bound: 0, inode: 0 }
     }
 
     fn flow(found: Found) -> Flow {

@@ -4,14 +4,14 @@
 //! gets a session, unless it has one; the programs then judge it by the active policy on its next packet. So adoption
 //! allows nothing: it says that a connection is open, and who opened it.
 
-mod conntrack;
-mod flow;
+pub(crate) mod conntrack;
+pub(crate) mod flow;
 mod links;
 mod protocols;
 mod report;
 mod session;
-mod socket;
-mod way;
+pub(crate) mod socket;
+pub(crate) mod way;
 
 use std::{cell::RefCell, collections::HashSet, io, ops::ControlFlow, rc::Rc};
 
@@ -27,8 +27,8 @@ use mseg_ebpf::{
 pub use self::report::{Reason, Report, Unplaced, Unread};
 use self::{
     conntrack::Tracked,
-    flow::{Flow, Found, Towards},
-    way::{Route, Way, Ways},
+    flow::Found,
+    way::{Way, Ways},
 };
 use crate::{
     clock::Clock,
@@ -41,8 +41,6 @@ use crate::{
 const ROOM: u64 = 100_000;
 /// The same of [`MAX_DATAGRAMS`].
 const DATAGRAM_ROOM: u64 = MAX_DATAGRAMS as u64 / 8 * 7;
-/// The index of the loopback interface, in every network namespace.
-const LOOPBACK: u32 = 1;
 
 /// The keys of adopted sessions, shared with whoever may have to remove them.
 pub(crate) type Keys = Rc<RefCell<Vec<SessionKey>>>;
@@ -169,7 +167,7 @@ impl<'a> Adoption<'a> {
         let mut placed = false;
         for found in sides {
             let (Found::Flow(flow) | Found::Idle(flow)) = found;
-            let outcome = match self.way(flow, ways).map_err(|e| Error::system("ask for a route", &e))? {
+            let outcome = match ways.of(flow).map_err(|e| Error::system("ask for a route", &e))? {
                 None => continue,
                 Some(Way::Elsewhere(0)) => Err((Reason::NoRoute, 0)),
                 Some(Way::Elsewhere(ifindex)) => Err((Reason::NotAttached, ifindex)),
@@ -199,24 +197,6 @@ impl<'a> Adoption<'a> {
         }
         // With one side placed, the other passes mseg nowhere, unless there was no room for it.
         Ok(problem.filter(|(_, unplaced)| !placed || unplaced.reason == Reason::TableFull))
-    }
-
-    /// Where a flow passes. `None`: this side of it is here, and passes nothing.
-    fn way(&self, flow: &Flow, ways: &mut Ways<'_>) -> io::Result<Option<Way>> {
-        let (near, peer) = (flow.near().address, flow.peer().address);
-        if flow.bound != 0 {
-            return Ok(Some(ways.through(flow.bound, Some(near))));
-        }
-        Ok(match ways.route(near, peer)? {
-            Route::Interface(ifindex) => Some(ways.through(ifindex, Some(near))),
-            Route::None => Some(ways.through(0, Some(near))),
-            Route::Local if flow.local => Some(ways.through(LOOPBACK, None)),
-            // Conntrack's flow between two local ends passes loopback with the original addresses.
-            Route::Local if flow.towards == Towards::Client && ways.route(peer, near)? == Route::Local => {
-                Some(ways.through(LOOPBACK, None))
-            }
-            Route::Local => None,
-        })
     }
 
     /// Makes a session, unless there is one or must be none.

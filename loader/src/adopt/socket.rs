@@ -15,7 +15,7 @@ const MESSAGE: usize = 72;
 const INET_DIAG_SKV6ONLY: u16 = 11;
 
 /// States of a socket (`net/tcp_states.h`); UDP has the first, when it is connected, and CLOSE.
-pub(super) mod state {
+pub(crate) mod state {
     pub(crate) const ESTABLISHED: u8 = 1;
     pub(crate) const SYN_RECV: u8 = 3;
     pub(crate) const FIN_WAIT1: u8 = 4;
@@ -30,20 +30,22 @@ pub(super) mod state {
 
 /// A TCP or UDP socket with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Socket {
-    pub(super) protocol: u8,
+pub(crate) struct Socket {
+    pub(crate) protocol: u8,
     /// [`state`].
-    pub(super) state: u8,
-    pub(super) local: Endpoint,
-    pub(super) remote: Endpoint,
+    pub(crate) state: u8,
+    pub(crate) local: Endpoint,
+    pub(crate) remote: Endpoint,
     /// The interface it is bound to; 0: none.
-    pub(super) bound: u32,
+    pub(crate) bound: u32,
+    /// Its inode, by which processes refer to it.
+    pub(crate) inode: u32,
 }
 
 /// What one look at the kernel's sockets found.
 #[derive(Debug, Default)]
-pub(super) struct Sockets {
-    pub(super) connected: Vec<Socket>,
+pub(crate) struct Sockets {
+    pub(crate) connected: Vec<Socket>,
     waiting: Waiting,
 }
 
@@ -73,8 +75,23 @@ impl Waiting {
 impl Sockets {
     /// Whether the local side is the server: somebody waits at its address and port. The kernel does not remember who
     /// connected; a port that is both listened on and connected from, as BGP speakers may, is taken for a server's.
-    pub(super) fn is_server(&self, socket: &Socket) -> bool {
+    pub(crate) fn is_server(&self, socket: &Socket) -> bool {
         self.waiting.at(socket.protocol, socket.local)
+    }
+
+    /// Where TCP sockets listen, in order. Of one that takes both families at every address, both.
+    pub(crate) fn listening(&self) -> Vec<Endpoint> {
+        let tcp = self.waiting.at.iter().filter(|(protocol, _, _)| *protocol == protocol::TCP);
+        let mut found: Vec<_> = tcp.map(|(_, address, port)| Endpoint { address: *address, port: *port }).collect();
+        found.sort_by_key(|at| (at.port, at.address));
+        found
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waiting_at(protocol: u8, places: &[Endpoint]) -> Self {
+        let mut sockets = Self::default();
+        places.iter().for_each(|at| sockets.waiting.add(protocol, *at, true));
+        sockets
     }
 
     fn add(&mut self, protocol: u8, body: &[u8]) {
@@ -91,7 +108,7 @@ impl Sockets {
 }
 
 /// Reads all TCP and UDP sockets. What the kernel refuses to tell is returned beside them.
-pub(super) fn read() -> (Sockets, Vec<(&'static str, io::Error)>) {
+pub(crate) fn read() -> (Sockets, Vec<(&'static str, io::Error)>) {
     let mut sockets = Sockets::default();
     let mut failed = Vec::new();
     for (what, number) in [("TCP sockets", protocol::TCP), ("UDP sockets", protocol::UDP)] {
@@ -138,6 +155,7 @@ fn parse(protocol: u8, body: &[u8]) -> Option<(Socket, bool)> {
         local: Endpoint { address: address(8)?, port: port(4)? },
         remote: Endpoint { address: address(24)?, port: port(6)? },
         bound: u32_at(body, 40)?,
+        inode: u32_at(body, 68)?,
     };
     let v6_only = attribute(attributes, INET_DIAG_SKV6ONLY).is_some_and(|value| value.first() == Some(&1));
     Some((socket, v6_only))

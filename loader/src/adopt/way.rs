@@ -8,7 +8,10 @@ use std::{
 
 use mseg_ebpf::abi::interface::{Interface, ROLE_HOST};
 
-use super::links::Links;
+use super::{
+    flow::{Flow, Towards},
+    links::Links,
+};
 use crate::{
     kernel::channel::{Channel, DUMP, ONE, attribute, push_attribute, u32_at},
     view::mapped,
@@ -27,10 +30,12 @@ const RTA_DST: u16 = 1;
 const RTA_SRC: u16 = 2;
 const RTA_OIF: u16 = 4;
 const RTN_LOCAL: u8 = 2;
+/// The index of the loopback interface, in every network namespace.
+const LOOPBACK: u32 = 1;
 
 /// What the kernel says of the way to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route {
+pub(crate) enum Route {
     /// It is this host.
     Local,
     /// Out of this interface.
@@ -41,7 +46,7 @@ pub(super) enum Route {
 
 /// Where packets pass mseg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// This attached interface.
     Attached(u32, Interface),
     /// Nowhere: they take an interface that is not attached. 0: there is no route.
@@ -51,7 +56,7 @@ pub(super) enum Way {
 }
 
 /// The network namespace's addresses, links and routes, as of one look.
-pub(super) struct Ways<'a> {
+pub(crate) struct Ways<'a> {
     attached: &'a [(u32, Interface)],
     addresses: HashMap<IpAddr, Vec<u32>>,
     links: Links,
@@ -60,7 +65,7 @@ pub(super) struct Ways<'a> {
 }
 
 impl<'a> Ways<'a> {
-    pub(super) fn new(attached: &'a [(u32, Interface)]) -> io::Result<Self> {
+    pub(crate) fn new(attached: &'a [(u32, Interface)]) -> io::Result<Self> {
         let mut channel = Channel::open(libc::NETLINK_ROUTE)?;
         let mut addresses: HashMap<IpAddr, Vec<u32>> = HashMap::new();
         channel.ask(RTM_GETADDR, DUMP, &[0; ADDRESS_HEADER], &mut |kind, body| {
@@ -75,13 +80,31 @@ impl<'a> Ways<'a> {
     }
 
     /// The name of an interface, for reports.
-    pub(super) fn name(&self, ifindex: u32) -> String {
+    pub(crate) fn name(&self, ifindex: u32) -> String {
         self.links.name(ifindex).map_or_else(|| format!("#{ifindex}"), str::to_owned)
+    }
+
+    /// Where a flow passes. `None`: this side of it is here, and passes nothing.
+    pub(crate) fn of(&mut self, flow: &Flow) -> io::Result<Option<Way>> {
+        let (near, peer) = (flow.near().address, flow.peer().address);
+        if flow.bound != 0 {
+            return Ok(Some(self.through(flow.bound, Some(near))));
+        }
+        Ok(match self.route(near, peer)? {
+            Route::Interface(ifindex) => Some(self.through(ifindex, Some(near))),
+            Route::None => Some(self.through(0, Some(near))),
+            Route::Local if flow.local => Some(self.through(LOOPBACK, None)),
+            // Conntrack's flow between two local ends passes loopback with the original addresses.
+            Route::Local if flow.towards == Towards::Client && self.route(peer, near)? == Route::Local => {
+                Some(self.through(LOOPBACK, None))
+            }
+            Route::Local => None,
+        })
     }
 
     /// The way from `near`, on this side, to `peer`. Rules of policy routing that look at marks, ports or users are not
     /// followed: the kernel is asked for the way of an unmarked packet.
-    pub(super) fn route(&mut self, near: IpAddr, peer: IpAddr) -> io::Result<Route> {
+    pub(crate) fn route(&mut self, near: IpAddr, peer: IpAddr) -> io::Result<Route> {
         // The kernel takes no source that is not its own.
         let source = self.addresses.contains_key(&near).then_some(near);
         if let Some(route) = self.routes.get(&(source, peer)) {
@@ -123,7 +146,7 @@ impl<'a> Ways<'a> {
 
     /// Where packets that leave or arrive by `ifindex` pass mseg. `near` is their end on this side, to which packets may
     /// come by another way than they go; `None` if none do.
-    pub(super) fn through(&self, ifindex: u32, near: Option<IpAddr>) -> Way {
+    pub(crate) fn through(&self, ifindex: u32, near: Option<IpAddr>) -> Way {
         let passed = self.links.below(ifindex);
         let attached = |wanted: u32| self.attached.iter().find(|(i, _)| *i == wanted).copied();
         let found: Vec<(u32, Interface)> = passed.iter().filter_map(|i| attached(*i)).collect();

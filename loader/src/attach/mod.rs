@@ -15,6 +15,7 @@ mod undo;
 use clap::ValueEnum;
 use mseg_ebpf::abi::{config, interface};
 
+pub(crate) use self::target::netns;
 pub use self::{
     detach::{DetachOptions, Detached, detach},
     interfaces::{AttachOptions, Attached, AttachedInterface, DEFAULT_GRACE_S, attach},

@@ -49,7 +49,7 @@ pub(super) fn find(name: &str) -> Result<Option<netlink::Interface>> {
 }
 
 /// The inode of this thread's network namespace.
-pub(super) fn netns() -> Result<u64> {
+pub(crate) fn netns() -> Result<u64> {
     const PATH: &str = "/proc/thread-self/ns/net";
     fs::metadata(PATH).map(|m| m.ino()).map_err(|e| Error::system(format_args!("look at {PATH}"), &e))
 }

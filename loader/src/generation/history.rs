@@ -6,7 +6,7 @@ use mseg_ebpf::abi::{config::Config, policy::PolicyHeader};
 
 use super::{
     changes::{Changes, count_rules},
-    proof::not_kept,
+    proof::{not_kept, parse},
     slots::{in_slot, kept},
     switch::Target,
     waiting::{self, Waiting, msegctl},
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     instance::{Instance, Lock, kept::OUTER},
+    policy::Policy,
 };
 
 /// What a kept generation is good for.
@@ -135,6 +136,16 @@ pub fn rollback_target(instance: &Instance) -> Result<u32> {
             msegctl(instance, "policy rollback GENERATION")
         ))
     })
+}
+
+/// The policy that [`rollback`] would make the active one; `None` if that generation is not kept.
+///
+/// # Errors
+/// As [`rollback_target`], or [`crate::error::Code::Abi`] if its text cannot be read.
+pub fn rollback_policy(instance: &Instance, generation: Option<u32>) -> Result<Option<Policy>> {
+    let target = generation.map_or_else(|| rollback_target(instance), Ok)?;
+    let text = instance.policy_text(target)?;
+    text.map(|text| parse(target, &text)).transpose()
 }
 
 /// Undoes the change that waits to be confirmed; if there is none, makes a kept generation the active one, by default

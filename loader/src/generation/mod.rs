@@ -23,7 +23,7 @@ use self::{
 };
 pub use self::{
     changes::{Changes, Named, Names, count_rules},
-    history::{Kept, Role, RolledBack, history, rollback, rollback_target},
+    history::{Kept, Role, RolledBack, history, rollback, rollback_policy, rollback_target},
     proof::{Proven, read},
     waiting::{MAX_CONFIRM, MIN_CONFIRM, Waiting, check_confirm, confirm, refuse_while_waiting, set_mode},
 };

@@ -68,7 +68,7 @@ impl Instance {
     }
 
     /// The blocks of counters that there are, rising.
-    pub(super) fn hits(&self) -> Result<Vec<(u32, Map)>> {
+    pub(crate) fn hits(&self) -> Result<Vec<(u32, Map)>> {
         let mut blocks = Vec::new();
         for block in 0..BLOCKS {
             if let Some(map) = self.hits_block(block)? {

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use mseg_ebpf::abi::{
-    interface::{Interface, NAME_LEN, ROLE_HOST},
+    interface::{HOOK_TCX, Interface, NAME_LEN, ROLE_HOST, ROLE_WORKLOAD},
     map,
 };
 
@@ -34,6 +34,22 @@ pub(crate) fn name_field(name: &str) -> [u8; NAME_LEN] {
         *to = from;
     }
     field
+}
+
+/// An interface that is not attached, as it would be in this role. A workload's gets a zone that no other has.
+pub(crate) fn planned(name: &str, role: u8) -> Interface {
+    Interface {
+        name: name_field(name),
+        netns: 0,
+        attached_ns: 0,
+        handle: 0,
+        priority: 0,
+        zone: if role == ROLE_WORKLOAD { u16::MAX - 1 } else { 0 },
+        role,
+        hook: HOOK_TCX,
+        flags: 0,
+        reserved: [0; 5],
+    }
 }
 
 impl Instance {

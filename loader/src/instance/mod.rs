@@ -4,6 +4,7 @@ pub(crate) mod config;
 mod counters;
 pub(crate) mod layout;
 mod lock;
+mod second;
 mod sessions;
 mod usage;
 

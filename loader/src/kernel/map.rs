@@ -59,7 +59,8 @@ impl Map {
             .map_err(|e| Error::system(format_args!("create map {name}"), &e))
     }
 
-    fn from_fd(name: &str, fd: OwnedFd) -> io::Result<Self> {
+    /// Takes over a map that is open.
+    pub(crate) fn from_fd(name: &str, fd: OwnedFd) -> io::Result<Self> {
         let info = bpf::map_info(fd.as_fd())?;
         Ok(Self { name: name.to_owned(), fd, info })
     }

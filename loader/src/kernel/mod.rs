@@ -10,4 +10,5 @@ pub(crate) mod mmap;
 pub(crate) mod netlink;
 pub mod object;
 pub mod ring;
+pub(crate) mod second;
 pub(crate) mod tcx;

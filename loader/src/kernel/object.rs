@@ -22,7 +22,7 @@ use super::{
 use crate::error::{Code, Error, Result};
 
 /// The compiled TC programs.
-static OBJECT: &[u8] = include_bytes_aligned!("../../../ebpf/prebuilt/mseg.o");
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!("../../../ebpf/prebuilt/mseg.o");
 
 /// The programs of the object, which are also the names of their pins.
 pub(crate) const PROGRAMS: [&str; 4] = ["host_in", "host_out", "workload_in", "workload_out"];
@@ -119,7 +119,7 @@ pub(crate) fn load(maps: &Path, programs: &Path) -> Result<()> {
 /// Lines of the verifier's log that are worth reading: the reason stands at its end.
 const LOG_LINES: usize = 12;
 
-fn load_error(what: &str, error: &(dyn std::error::Error + 'static)) -> Error {
+pub(super) fn load_error(what: &str, error: &(dyn std::error::Error + 'static)) -> Error {
     if let Some(ProgramError::LoadError { io_error, verifier_log }) = error.downcast_ref::<ProgramError>() {
         let log = verifier_log.to_string();
         tracing::debug!("the verifier's log:\n{log}");

@@ -198,15 +198,22 @@ impl fmt::Debug for Diagnostics {
 
 impl std::error::Error for Diagnostics {}
 
-impl From<Diagnostics> for Error {
-    fn from(diagnostics: Diagnostics) -> Self {
-        let errors = match diagnostics.len() {
+impl Diagnostics {
+    /// The error of a text that is `what`: "the policy".
+    pub(super) fn about(self, what: &str) -> Error {
+        let errors = match self.len() {
             1 => "1 error".to_owned(),
             number => format!("{number} errors"),
         };
-        let text = diagnostics.render(false);
-        let mut error = Self::new(Code::InvalidPolicy, format!("the policy has {errors}\n{}", text.trim_end()));
-        error.diagnostics = diagnostics.errors.into_iter().map(|shown| shown.diagnostic).collect();
+        let mut error =
+            Error::new(Code::InvalidPolicy, format!("{what} has {errors}\n{}", self.render(false).trim_end()));
+        error.diagnostics = self.errors.into_iter().map(|shown| shown.diagnostic).collect();
         error
+    }
+}
+
+impl From<Diagnostics> for Error {
+    fn from(diagnostics: Diagnostics) -> Self {
+        diagnostics.about("the policy")
     }
 }

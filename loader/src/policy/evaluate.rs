@@ -26,6 +26,25 @@ pub enum PacketDirection {
     Out,
 }
 
+impl PacketDirection {
+    /// The word of the language.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+
+    /// The direction of what is sent back.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        match self {
+            Self::In => Self::Out,
+            Self::Out => Self::In,
+        }
+    }
+}
+
 /// What a rule looks at in a packet that opens a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {

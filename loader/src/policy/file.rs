@@ -10,6 +10,7 @@ use super::{
     Policy,
     diagnostic::Diagnostics,
     document,
+    expect::{Expectation, parse_expectations},
     format::format,
     problem::{Problem, Problems},
     source::{self, MAX_BYTES, Sources},
@@ -79,6 +80,15 @@ impl PolicyFile {
     pub fn policy(&self) -> Result<Policy, Diagnostics> {
         self.valid()?;
         read(Sources::new(&self.name, &self.text, self.directory.clone(), self.metadata.as_ref()))
+    }
+
+    /// The assertions in it.
+    ///
+    /// # Errors
+    /// Every error of the text.
+    pub fn expectations(&self) -> Result<Vec<Expectation>, Diagnostics> {
+        self.valid()?;
+        parse_expectations(&self.name, &self.text)
     }
 
     /// The text in canonical form, see [`format()`](super::format()).

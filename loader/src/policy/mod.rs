@@ -16,12 +16,14 @@ mod diagnostic;
 mod document;
 mod edit;
 pub mod evaluate;
+mod expect;
 mod file;
 mod format;
 mod json;
 mod lexer;
 mod line;
 mod model;
+mod packet;
 mod print;
 mod problem;
 pub(crate) mod sample;
@@ -37,6 +39,7 @@ use std::path::Path;
 pub(crate) use address::Sets;
 pub use address::{Address, Addresses};
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use expect::{Expectation, parse_expectations};
 pub use file::PolicyFile;
 pub use format::format;
 pub use json::{SCHEMA, SHOWN_SCHEMA};
@@ -44,6 +47,7 @@ pub use model::{
     Action, Builtins, DEFAULT_PRIORITY, Defaults, Define, Direction, Endpoint, IcmpType, Policy, PortRange, Protocol,
     Rule, Selector, Timeouts,
 };
+pub use packet::{SOURCE_PORT, parse_packet};
 pub use source::{MAX_BYTES, MAX_DEPTH, MAX_FILES};
 
 use self::{problem::Problems, source::Sources};
@@ -76,4 +80,12 @@ pub fn read_file(path: &Path) -> Result<Policy> {
 /// Reads a policy that may not be UTF-8, which is an error with its place.
 pub fn parse_bytes(file_name: &str, bytes: Vec<u8>) -> Result<Policy> {
     Ok(PolicyFile::from_bytes(file_name, bytes).policy()?)
+}
+
+/// Reads a file of [assertions](Expectation), `-` for standard input.
+///
+/// # Errors
+/// As [`read_file`].
+pub fn read_expectations(path: &Path) -> Result<Vec<Expectation>> {
+    PolicyFile::read(path)?.expectations().map_err(|errors| errors.about("the file of assertions"))
 }

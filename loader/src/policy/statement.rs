@@ -248,7 +248,7 @@ fn endpoint(line: &mut Line<'_, '_>, protocol: Protocol) -> Step<(Option<Endpoin
 }
 
 /// `type` with what is after it.
-fn icmp(line: &mut Line<'_, '_>, protocol: Protocol) -> Step<IcmpType> {
+pub(super) fn icmp(line: &mut Line<'_, '_>, protocol: Protocol) -> Step<IcmpType> {
     let span = line.advance().span;
     if !matches!(protocol, Protocol::Icmp | Protocol::Icmpv6) {
         let message = format!("protocol `{}` has no types", protocol.name());

@@ -96,7 +96,7 @@ impl<'a> SessionView<'a> {
 }
 
 /// The client (or sender) and the server (or receiver), by [`FLAG_CLIENT_IS_LOWER`].
-pub(super) fn endpoints(key: &SessionKey, flags: u8) -> (Endpoint, Endpoint) {
+pub(crate) fn endpoints(key: &SessionKey, flags: u8) -> (Endpoint, Endpoint) {
     let lower = Endpoint { address: address(key.lower_address), port: u16::from_be_bytes(key.lower_port) };
     let higher = Endpoint { address: address(key.higher_address), port: u16::from_be_bytes(key.higher_port) };
     if flags & FLAG_CLIENT_IS_LOWER != 0 { (lower, higher) } else { (higher, lower) }

@@ -6,7 +6,10 @@ mod global;
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
-use mseg::{attach::Mode, view::SessionId};
+use mseg::{
+    attach::{Mode, Role},
+    view::SessionId,
+};
 
 pub(crate) use filter::{Denials, Selection, Sessions, Sort};
 pub(crate) use global::{Global, wants_json};
@@ -54,6 +57,12 @@ pub(crate) enum Command {
     /// Show or set whether denied packets are dropped
     #[command(subcommand)]
     Mode(ModeCommand),
+    /// Say what becomes of a packet, and why
+    ///
+    /// Runs the loaded program a second time, on the active policy and with tables, counters and events of its own:
+    /// `msegctl explain in tcp from 10.0.0.1 to 10.0.0.2 port 22`. The packet is written as in a rule, see
+    /// msegctl(8).
+    Explain(ExplainArgs),
     /// Show the counters
     #[command(subcommand)]
     Stats(StatsCommand),
@@ -120,6 +129,9 @@ pub(crate) enum RuleCommand {
         /// The rule: NAME ACTION DIRECTION [PROTOCOL] [from ...] [to ...] [ATTRIBUTES]
         #[arg(required = true, value_name = "RULE")]
         rule: Vec<String>,
+        /// Do it even if it cuts off your own connection
+        #[arg(long)]
+        force: bool,
     },
     /// Delete a rule from the active policy
     #[command(aliases = ["del", "rm"])]
@@ -127,6 +139,9 @@ pub(crate) enum RuleCommand {
         /// The rules' names
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
+        /// Do it even if it cuts off your own connection
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -162,6 +177,17 @@ pub(crate) enum PolicyCommand {
     ///
     /// With --json it is written in JSON form, and a file in JSON form is written as text without.
     Fmt(Format),
+    /// Check that a policy decides as a file of assertions says
+    ///
+    /// A line of it reads `expect deny in tcp from 10.0.0.1 to 10.0.0.2 port 22 by no-ssh`, see msegctl(8).
+    Test {
+        /// The file of assertions; `-` for standard input
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Ask this policy file instead of the active policy; needs neither root nor an instance
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        policy: Option<PathBuf>,
+    },
     /// Print the active policy
     ///
     /// It is told from the kernel's maps alone, and proven to be what they hold. The text can be applied again.
@@ -186,6 +212,9 @@ pub(crate) struct ApplyArgs {
     /// Only say what would change
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Do it even if it cuts off your own connection
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Args, Debug)]
@@ -194,6 +223,9 @@ pub(crate) struct RollbackArgs {
     pub(crate) generation: Option<u32>,
     #[command(flatten)]
     pub(crate) confirm: Confirm,
+    /// Do it even if it cuts off your own connection
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// How long a change waits.
@@ -225,6 +257,22 @@ pub(crate) struct Format {
     pub(crate) write: bool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// The packet: in|out PROTOCOL from ADDRESS [port PORT] to ADDRESS [port PORT] [type TYPE [code CODE]]
+    #[arg(required = true, value_name = "PACKET")]
+    pub(crate) packet: Vec<String>,
+    /// The interface that it passes [default: the only one that is attached]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) iface: Option<String>,
+    /// Take the interface as if it were attached in this role
+    #[arg(long, value_enum, conflicts_with = "policy")]
+    pub(crate) role: Option<Role>,
+    /// Ask this policy file instead of the active policy; needs neither root nor an instance
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) policy: Option<PathBuf>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModeCommand {
     /// Show the mode
@@ -236,6 +284,9 @@ pub(crate) enum ModeCommand {
         mode: Mode,
         #[command(flatten)]
         confirm: Confirm,
+        /// Do it even if it cuts off your own connection
+        #[arg(long)]
+        force: bool,
     },
     /// Keep the change that waits to be confirmed; as `policy confirm`
     Confirm,

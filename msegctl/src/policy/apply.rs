@@ -10,6 +10,7 @@ use mseg::{
 
 use crate::{
     cli::ApplyArgs,
+    lockout::{self, Change},
     output::{Report, Text, Tone},
     run::{Outcome, Run},
     session::Rejudged,
@@ -109,6 +110,7 @@ pub(super) fn run(run: &mut Run<'_>, args: &ApplyArgs) -> Result<Outcome, Stop> 
     } else {
         let instance = run.open(Access::Write)?;
         let lock = instance.lock()?;
+        lockout::check(run, &instance, &Change { policy: Some(&policy), force: args.force, ..Change::default() })?;
         let applied = generation::apply(&instance, &lock, &policy, args.confirm.time)?;
         Applied::new(run, &instance, &policy, applied, false)?
     };

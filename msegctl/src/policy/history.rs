@@ -11,6 +11,7 @@ use mseg::{
 use super::apply::describe_changes;
 use crate::{
     cli::RollbackArgs,
+    lockout::{self, Change},
     output::{Report, Text, Tone},
     run::{Outcome, Run},
     session::Rejudged,
@@ -173,6 +174,11 @@ impl Report for RolledBack {
 pub(super) fn rollback(run: &mut Run<'_>, args: &RollbackArgs) -> Result<Outcome, Stop> {
     let instance = run.open(Access::Write)?;
     let lock = instance.lock()?;
+    if let Some(policy) = generation::rollback_policy(&instance, args.generation)? {
+        // What is undone, is undone with its mode.
+        let mode = Waiting::of(&instance.config()?).map(|waiting| waiting.fallback_mode);
+        lockout::check(run, &instance, &Change { policy: Some(&policy), mode, force: args.force })?;
+    }
     let done = generation::rollback(&instance, &lock, args.generation, args.confirm.time)?;
     let context = run.context(&instance)?;
     let config = instance.config()?;

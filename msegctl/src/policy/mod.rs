@@ -6,6 +6,7 @@ pub(crate) mod fmt;
 mod history;
 mod replace;
 mod schema;
+mod test;
 
 use std::path::Path;
 
@@ -17,6 +18,9 @@ use mseg::{
     policy::{self, Policy},
     view::Time,
 };
+
+#[cfg(test)]
+pub(crate) use test::{Failure, Tested};
 
 use crate::{
     cli::PolicyCommand,
@@ -41,6 +45,7 @@ pub(crate) fn run(run: &mut Run<'_>, command: &PolicyCommand) -> Result<Outcome,
         PolicyCommand::Diff { policy, other } => diff::run(run, policy, *other),
         PolicyCommand::Check { file } => check(run, file),
         PolicyCommand::Fmt(arguments) => fmt::fmt(run, arguments),
+        PolicyCommand::Test { file, policy } => test::run(run, file, policy.as_deref()),
         PolicyCommand::Show { generation } => show(run, *generation),
     }
 }

@@ -14,6 +14,7 @@ pub(crate) use row::RuleRow;
 
 use crate::{
     cli::RuleCommand,
+    lockout::{self, Change},
     output::{Format, Output},
     policy::Applied,
     run::{Outcome, Run},
@@ -25,8 +26,8 @@ pub(crate) fn run(run: &mut Run<'_>, command: &RuleCommand) -> Result<Outcome, S
     match command {
         RuleCommand::List => list(run),
         RuleCommand::Get { name } => get(run, name),
-        RuleCommand::Add { rule } => add(run, &rule.join(" ")),
-        RuleCommand::Delete { names } => delete(run, names),
+        RuleCommand::Add { rule, force } => add(run, &rule.join(" "), *force),
+        RuleCommand::Delete { names, force } => delete(run, names, *force),
     }
 }
 
@@ -72,22 +73,27 @@ fn rows(run: &Run<'_>, instance: &Instance, policy: &policy::Policy) -> Result<V
     Ok(views.into_iter().map(|rule| RuleRow { rule, now, continues: false }).collect())
 }
 
-fn add(run: &mut Run<'_>, text: &str) -> Result<Outcome, Stop> {
+fn add(run: &mut Run<'_>, text: &str, force: bool) -> Result<Outcome, Stop> {
     let rule = policy::parse_rule(text).map_err(Error::from)?;
-    edit(run, |policy| policy.add_rule(rule))
+    edit(run, force, |policy| policy.add_rule(rule))
 }
 
-fn delete(run: &mut Run<'_>, names: &[String]) -> Result<Outcome, Stop> {
-    edit(run, |policy| names.iter().try_for_each(|name| policy.remove_rule(name).map(drop)))
+fn delete(run: &mut Run<'_>, names: &[String], force: bool) -> Result<Outcome, Stop> {
+    edit(run, force, |policy| names.iter().try_for_each(|name| policy.remove_rule(name).map(drop)))
 }
 
 /// Changes the active policy: all of it is applied or nothing.
-fn edit(run: &mut Run<'_>, change: impl FnOnce(&mut policy::Policy) -> Result<()>) -> Result<Outcome, Stop> {
+fn edit(
+    run: &mut Run<'_>,
+    force: bool,
+    change: impl FnOnce(&mut policy::Policy) -> Result<()>,
+) -> Result<Outcome, Stop> {
     let instance = run.open(Access::Write)?;
     // From reading to writing, so that no other writer's change is lost.
     let lock = instance.lock()?;
     let mut policy = generation::current(&instance)?;
     change(&mut policy)?;
+    lockout::check(run, &instance, &Change { policy: Some(&policy), force, ..Change::default() })?;
     let applied = generation::apply(&instance, &lock, &policy, None)?;
     let report = Applied::new(run, &instance, &policy, applied, false)?;
     run.output.done(&report)?;

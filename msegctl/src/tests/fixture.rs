@@ -5,11 +5,12 @@ use std::{collections::BTreeMap, net::IpAddr};
 use mseg::{
     attach::Mode,
     clock::Clock,
+    explain::{self, Explanation},
     generation::{Changes, Role, Waiting},
     policy,
     view::{
         Context, DeniedView, EventsView, FillView, InterfaceView, MapView, PolicyStatus, RuleView, SessionId,
-        SessionView, StatsView, StatusView, Time, WaitingView,
+        SessionView, State, StatsView, StatusView, Time, Verdict, WaitingView,
     },
 };
 use mseg_ebpf::abi::{
@@ -26,8 +27,11 @@ use zerocopy::FromZeros;
 use crate::{
     denied::DeniedRow,
     doctor::{Check, Diagnosis},
+    explain::ExplainReport,
     mode::ModeReport,
-    policy::{Applied, Checked, Confirmed, Difference, GenerationRow, History, RolledBack, Shown, Side},
+    policy::{
+        Applied, Checked, Confirmed, Difference, Failure, GenerationRow, History, RolledBack, Shown, Side, Tested,
+    },
     rule::RuleRow,
     session::{Rejudged, SessionCount, SessionRow, SessionsDeleted},
     status::StatusReport,
@@ -344,4 +348,33 @@ pub(super) fn count() -> SessionCount {
 
 pub(super) fn deleted() -> SessionsDeleted {
     SessionsDeleted { deleted: 1, missing: vec![SessionId(sessions()[1].0)] }
+}
+
+pub(super) fn explained() -> ExplainReport {
+    let more = "rule tried deny in tcp to any port 5432 priority 5 audit\nrule rest deny in tcp priority 2000\n";
+    let policy = policy::parse("fixture", &format!("{POLICY}{more}")).unwrap();
+    let packet = policy::parse_packet("in tcp from 10.1.2.3 to 10.0.5.1 port 5432 iface eth0").unwrap();
+    let explanation = explain::by_policy(&policy, &packet);
+    let (id, _) = key(6, ("10.1.2.3", 49_152), ("10.0.5.1", 5432), 0);
+    let session = explain::LiveSession {
+        id: SessionId(id),
+        state: Some(State::Established),
+        rule: explanation.rule.clone(),
+        verdict: explanation.verdict,
+        generation: 7,
+    };
+    let (generation, mode) = (Some(7), Some(Mode::Observe));
+    let decided_by = explain::Judge::Program;
+    ExplainReport { explanation: Explanation { generation, mode, decided_by, session: Some(session), ..explanation } }
+}
+
+pub(super) fn tested() -> Tested {
+    let failure = Failure {
+        line: 3,
+        text: "expect deny in tcp from 10.0.0.1 to 10.0.0.2 port 22 by no-ssh".into(),
+        verdict: Verdict::Allow,
+        rule: "failsafe".into(),
+        reason: "builtin",
+    };
+    Tested { file: "tests.mseg".into(), generation: Some(7), passed: 2, failed: 1, failures: vec![failure] }
 }

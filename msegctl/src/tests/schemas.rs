@@ -8,13 +8,16 @@ use super::{
     document::{ALL, Form},
     expect_file, in_crate,
 };
-use crate::{output::Format, stop::ErrorDocument};
+use crate::{lockout::WarningDocument, output::Format, stop::ErrorDocument};
 
 #[test]
 fn the_committed_schemas_are_those_of_the_code() {
     let mut expected = BTreeSet::new();
     let documents = ALL.iter().map(|document| (document.name, (document.schema)()));
-    for (name, schema) in documents.chain([("error", schemars::schema_for!(ErrorDocument<'_>))]) {
+    for (name, schema) in documents.chain([
+        ("error", schemars::schema_for!(ErrorDocument<'_>)),
+        ("warning", schemars::schema_for!(WarningDocument<'_>)),
+    ]) {
         let schema = serde_json::to_string_pretty(&schema).unwrap() + "\n";
         let name = format!("{name}.json");
         expect_file(&in_crate("schemas").join(&name), &schema);

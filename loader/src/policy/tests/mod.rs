@@ -5,6 +5,7 @@ mod formatting;
 mod hostile;
 mod json;
 mod manual;
+mod packet;
 
 use proptest::prelude::*;
 

@@ -1,0 +1,201 @@
+//! The judgement itself, of connections and listening sockets as they are given.
+
+use std::net::IpAddr;
+
+use mseg_ebpf::packet::protocol;
+
+use crate::{
+    attach::Mode,
+    explain::{self, Answer},
+    policy::{
+        Policy, SOURCE_PORT,
+        evaluate::{Packet, PacketDirection},
+    },
+    view::Endpoint,
+};
+
+/// A TCP connection of the caller's through an attached interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Who opened it.
+    pub client: Endpoint,
+    /// The other side.
+    pub server: Endpoint,
+    /// Whether the server is this host.
+    pub incoming: bool,
+    /// The direction of what comes to this host through the interface: `out` of a workload, else `in`.
+    pub inbound: PacketDirection,
+    /// The interface's name.
+    pub interface: String,
+}
+
+impl Connection {
+    /// The packet that opened it, by which its session is judged.
+    pub fn packet(&self) -> Packet {
+        Packet {
+            direction: if self.incoming { self.inbound } else { self.inbound.reversed() },
+            protocol: protocol::TCP,
+            source: self.client.address,
+            destination: self.server.address,
+            source_port: self.client.port,
+            destination_port: self.server.port,
+            icmp_type: 0,
+            icmp_code: 0,
+            interface: self.interface.clone(),
+        }
+    }
+
+    /// A connection from its other side to a socket that listens here; `None` if it is not for that.
+    fn to_listener(&self, at: Endpoint) -> Option<Packet> {
+        let (remote, local) = if self.incoming { (self.client, self.server) } else { (self.server, self.client) };
+        let address = if at.address.is_unspecified() { local.address } else { at.address };
+        let same_family = at.address.is_ipv4() == remote.address.is_ipv4();
+        (same_family && !is_loopback(address)).then(|| Packet {
+            direction: self.inbound,
+            source: remote.address,
+            destination: address,
+            source_port: SOURCE_PORT,
+            destination_port: at.port,
+            ..self.packet()
+        })
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+/// The caller, and the host as he sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// By which he is here; none on a console, and none if they pass no attached interface.
+    pub connections: Vec<Connection>,
+    /// Where TCP sockets listen.
+    pub listening: Vec<Endpoint>,
+    /// What of this could not be read, and why.
+    pub unread: Vec<String>,
+}
+
+/// A policy and whether it is enforced.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// The mode.
+    pub mode: Mode,
+}
+
+impl Standing<'_> {
+    /// Why it drops a packet; `None` if it lets it pass.
+    fn drops(&self, packet: &Packet) -> Option<Answer> {
+        (self.mode == Mode::Enforce).then(|| explain::answer(self.policy, packet)).filter(|answer| !answer.allow)
+    }
+}
+
+/// What a change would do to the caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// Connections that the policy denies, and why; while observing they go on.
+    pub cut: Vec<(Connection, Answer)>,
+    /// Listening sockets that he can reach now and could not reach then, by the packet that would be dropped.
+    pub lost: Vec<(Packet, Answer)>,
+}
+
+/// Judges by what would hold `then`. `now` is what holds; `None`: everything passes.
+pub fn judge(now: Option<Standing<'_>>, then: Standing<'_>, surroundings: &Surroundings) -> Judged {
+    let Surroundings { connections, listening, .. } = surroundings;
+    let denied = |connection: &Connection| {
+        let answer = explain::answer(then.policy, &connection.packet());
+        (!answer.allow).then(|| (connection.clone(), answer))
+    };
+    let mut packets: Vec<Packet> = Vec::new();
+    for packet in connections.iter().flat_map(|from| listening.iter().filter_map(|at| from.to_listener(*at))) {
+        if !packets.contains(&packet) {
+            packets.push(packet);
+        }
+    }
+    let lost = packets.into_iter().filter_map(|packet| {
+        let answer = then.drops(&packet)?;
+        let reachable = now.is_none_or(|now| now.drops(&packet).is_none());
+        reachable.then_some((packet, answer))
+    });
+    Judged { cut: connections.iter().filter_map(denied).collect(), lost: lost.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy;
+
+    fn end(text: &str) -> Endpoint {
+        let at: std::net::SocketAddr = text.parse().unwrap();
+        Endpoint { address: at.ip(), port: at.port() }
+    }
+
+    fn ssh() -> Surroundings {
+        Surroundings {
+            connections: vec![Connection {
+                client: end("192.0.2.1:40000"),
+                server: end("192.0.2.2:22"),
+                incoming: true,
+                inbound: PacketDirection::In,
+                interface: "eth0".to_owned(),
+            }],
+            listening: ["0.0.0.0:22", "[::]:22", "0.0.0.0:80", "192.0.2.2:81", "127.0.0.1:82"].map(end).to_vec(),
+            unread: Vec::new(),
+        }
+    }
+
+    /// The rules that cut, and the ports lost, by a change from one policy and mode to another.
+    fn change(now: (&str, Mode), then: (&str, Mode), surroundings: &Surroundings) -> (Vec<String>, Vec<u16>) {
+        let [before, after] = [now.0, then.0].map(|text| policy::parse("test", text).unwrap());
+        let now = Standing { policy: &before, mode: now.1 };
+        let judged = judge(Some(now), Standing { policy: &after, mode: then.1 }, surroundings);
+        let cut = judged.cut.into_iter().map(|(_, answer)| answer.rule).collect();
+        (cut, judged.lost.into_iter().map(|(packet, _)| packet.destination_port).collect())
+    }
+
+    const OPEN: &str = "default in allow\n";
+    const CLOSED: &str = "default in deny\nbuiltin failsafe off\n";
+    const FAILSAFE: &str = "default in deny\n";
+
+    #[test]
+    fn the_connection_is_judged_by_its_first_packet() {
+        let mine =
+            "default in deny\nbuiltin failsafe off\nrule me allow in tcp from 192.0.2.1 to any port 22 iface eth0\n";
+        let observe = Mode::Observe;
+        for (then, cut) in [(OPEN, &[][..]), (CLOSED, &["default-in"]), (FAILSAFE, &[]), (mine, &[])] {
+            assert_eq!(change((OPEN, observe), (then, Mode::Enforce), &ssh()).0, cut, "{then}");
+            assert_eq!(change((OPEN, observe), (then, observe), &ssh()).0, cut, "{then}");
+        }
+    }
+
+    #[test]
+    fn an_outgoing_connection_is_judged_as_outgoing() {
+        let mut out = ssh();
+        out.connections[0].incoming = false;
+        let deny = "default out deny\n";
+        assert_eq!(change((OPEN, Mode::Observe), (deny, Mode::Enforce), &out).0, ["default-out"]);
+        out.connections[0].inbound = PacketDirection::Out;
+        assert!(
+            change((OPEN, Mode::Observe), (deny, Mode::Enforce), &out).0.is_empty(),
+            "a workload's is turned round"
+        );
+    }
+
+    #[test]
+    fn what_listens_is_lost_only_if_it_could_be_reached() {
+        let enforce = Mode::Enforce;
+        assert_eq!(change((OPEN, enforce), (FAILSAFE, enforce), &ssh()).1, [80, 81]);
+        assert_eq!(change((OPEN, enforce), (CLOSED, enforce), &ssh()).1, [22, 80, 81]);
+        assert_eq!(change((FAILSAFE, enforce), (CLOSED, enforce), &ssh()).1, [22]);
+        assert!(change((OPEN, enforce), (CLOSED, Mode::Observe), &ssh()).1.is_empty());
+        assert_eq!(change((FAILSAFE, Mode::Observe), (FAILSAFE, enforce), &ssh()).1, [80, 81]);
+    }
+
+    #[test]
+    fn on_a_console_nothing_is_cut_or_lost() {
+        let console = Surroundings { connections: Vec::new(), ..ssh() };
+        assert_eq!(change((OPEN, Mode::Enforce), (CLOSED, Mode::Enforce), &console), (vec![], vec![]));
+    }
+}

@@ -1,0 +1,164 @@
+//! That nobody locks himself out: before a change of policy or mode, the connection by which the caller is here is
+//! judged by what would hold afterwards.
+//!
+//! Only connections through attached interfaces count; the others, and a console, no policy can cut.
+
+mod caller;
+mod judge;
+
+use mseg_ebpf::{abi::interface::Interface, packet::protocol};
+
+pub use self::judge::{Connection, Judged, Standing, Surroundings, judge};
+use crate::{
+    attach::{AttachOptions, Mode, netns},
+    clock::Clock,
+    error::{Code, Error, Result},
+    generation,
+    instance::{Access, Instance, interface_name, interfaces::planned},
+    kernel::netlink,
+    policy::Policy,
+    view::{self, SessionId},
+};
+
+/// A change that is about to be made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change<'a> {
+    /// The policy that becomes active; `None`: it stays.
+    pub policy: Option<&'a Policy>,
+    /// The mode; `None`: it stays.
+    pub mode: Option<Mode>,
+    /// Whether it is made even if it cuts the caller off, who is then only warned.
+    pub force: bool,
+}
+
+/// Judges the caller's own connection, and what else he can reach here, by what would hold after a change. Returns what
+/// he should be warned of.
+///
+/// # Errors
+/// [`Code::Lockout`] if the change would cut him off, unless it is forced; or what the kernel says.
+pub fn check(instance: &Instance, change: &Change<'_>) -> Result<Vec<String>> {
+    let mode = Mode::from_value(instance.config()?.mode);
+    let then_mode = change.mode.unwrap_or(mode);
+    if then_mode == Mode::Observe && change.policy.is_none() {
+        return Ok(Vec::new());
+    }
+    let interfaces = instance.interfaces()?;
+    let mut surroundings = look(&interfaces)?;
+    let turned = turned(instance, &interfaces, &surroundings.connections)?;
+    surroundings.connections.extend(turned);
+    if surroundings.connections.is_empty() {
+        return Ok(unread(&surroundings));
+    }
+    let active = generation::current(instance);
+    // That the active policy cannot be read is no reason to keep it; then everything counts as reachable.
+    let now = active.as_ref().ok().map(|policy| Standing { policy, mode });
+    let policy = match (change.policy, &active) {
+        (Some(policy), _) | (None, Ok(policy)) => policy,
+        (None, Err(_)) => return active.map(|_| Vec::new()),
+    };
+    let judged = judge(now, Standing { policy, mode: then_mode }, &surroundings);
+    let warnings = decide(&judged, then_mode, change.force)?;
+    Ok([unread(&surroundings), warnings].concat())
+}
+
+/// [`check`] for `mseg-loader attach`, whose interfaces are not attached yet, and whose instance may not be there.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_attach(options: &AttachOptions, force: bool) -> Result<Vec<String>> {
+    // Whatever is wrong with the instance or with a name, attaching says.
+    let instance = Instance::open(&options.instance, Access::Read).ok();
+    let (mut interfaces, mut now) = (Vec::new(), None);
+    if let Some(instance) = &instance {
+        interfaces = instance.interfaces()?;
+        now = generation::current(instance).ok().zip(Some(Mode::from_value(instance.config()?.mode)));
+    }
+    let here = netns()?;
+    let mut added = false;
+    for name in &options.interfaces {
+        if let Ok(Some(found)) = netlink::interface(name)
+            && !interfaces.iter().any(|(ifindex, record)| *ifindex == found.ifindex && record.netns == here)
+        {
+            interfaces.push((found.ifindex, Interface { netns: here, ..planned(name, options.role.value()) }));
+            added = true;
+        }
+    }
+    let unchanged = Policy::default();
+    let (policy, mode) = now.as_ref().map_or((&unchanged, Mode::Observe), |(policy, mode)| (policy, *mode));
+    let then = Standing { policy: options.policy.as_ref().unwrap_or(policy), mode: options.mode.unwrap_or(mode) };
+    let surroundings = look(&interfaces)?;
+    // Through an interface that is not attached, everything can be reached.
+    let now = now.as_ref().filter(|_| !added).map(|(policy, mode)| Standing { policy, mode: *mode });
+    let warnings = decide(&judge(now, then, &surroundings), then.mode, force)?;
+    Ok([unread(&surroundings), warnings].concat())
+}
+
+/// The caller and this host as they are now.
+fn look(interfaces: &[(u32, Interface)]) -> Result<Surroundings> {
+    let here = netns()?;
+    let attached: Vec<_> = interfaces.iter().copied().filter(|(_, record)| record.netns == here).collect();
+    if attached.is_empty() {
+        return Ok(Surroundings::default());
+    }
+    caller::look(std::env::var("SSH_CONNECTION").ok().as_deref(), &attached)
+}
+
+/// The connections whose live session takes the other end for the client, as one that was picked up in its middle may: it
+/// is judged again as that one's.
+fn turned(instance: &Instance, interfaces: &[(u32, Interface)], connections: &[Connection]) -> Result<Vec<Connection>> {
+    let clock = Clock::now()?;
+    let mut turned = Vec::new();
+    for connection in connections {
+        let named = interfaces.iter().find(|(_, record)| interface_name(record) == connection.interface);
+        let Some((_, record)) = named else { continue };
+        let [client, server] = [connection.client, connection.server].map(|end| (end.address, end.port));
+        let id = SessionId::between(protocol::TCP, client, server, 0, record.zone);
+        let live = instance.session(&id.0)?.filter(|(_, session)| !view::is_expired(&clock, session));
+        if live.is_some_and(|(_, session)| view::endpoints(&id.0, session.flags).0 == connection.server) {
+            let incoming = !connection.incoming;
+            let (client, server) = (connection.server, connection.client);
+            turned.push(Connection { client, server, incoming, ..connection.clone() });
+        }
+    }
+    Ok(turned)
+}
+
+fn unread(surroundings: &Surroundings) -> Vec<String> {
+    let unread = surroundings.unread.iter();
+    unread.map(|what| format!("whether you keep your connection is not certain: cannot read {what}")).collect()
+}
+
+/// Warnings that are written out; the others are counted.
+const SHOWN: usize = 10;
+
+fn decide(judged: &Judged, mode: Mode, force: bool) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    for (connection, answer) in &judged.cut {
+        let by = format!("`{}` is denied by {} ({})", connection.packet(), answer.rule, answer.reason.name());
+        match (mode, force) {
+            (Mode::Observe, _) => warnings.push(format!("to enforce this would cut off your own connection: {by}")),
+            (Mode::Enforce, true) => warnings.push(format!("this cuts off your own connection: {by}")),
+            (Mode::Enforce, false) => {
+                let packet = connection.packet();
+                let rule = format!(
+                    "rule me allow {} tcp from {} to {} port {} priority 0",
+                    packet.direction.name(),
+                    packet.source,
+                    packet.destination,
+                    packet.destination_port
+                );
+                return Err(Error::new(Code::Lockout, format!("this would cut off your own connection: {by}"))
+                    .hint(format!("nothing was changed; let yourself in, by `{rule}` say, or use --force")));
+            }
+        }
+    }
+    let lost = judged.lost.iter().map(|(packet, answer)| {
+        let (at, by) = (packet.destination_port, format!("{} ({})", answer.rule, answer.reason.name()));
+        format!("{} port {at}, which listens, can be reached from {} no more: {by}", packet.destination, packet.source)
+    });
+    warnings.extend(lost.take(SHOWN));
+    if judged.lost.len() > SHOWN {
+        warnings.push(format!("and {} more that can be reached no more", judged.lost.len() - SHOWN));
+    }
+    Ok(warnings)
+}

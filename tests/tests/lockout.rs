@@ -1,0 +1,221 @@
+//! Nobody locks himself out: with a real connection through an attached interface, and one that is not.
+
+use std::{
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::{fd::OwnedFd, unix::fs::symlink},
+    process::{Output, Stdio},
+};
+
+use anyhow::{Result, ensure};
+use mseg_tests::{
+    documents::{expect, number},
+    lab::{self, Lab, PROTECTED},
+    on_both_hooks,
+    traffic::tcp,
+};
+use serde_json::Value;
+
+const OPEN: &str = "default in allow\nbuiltin failsafe off\n";
+const CLOSED: &str = "default in deny\ndefault out allow\nbuiltin failsafe off\n";
+const NO_SSH: &str = "default in allow\nbuiltin failsafe off\nrule no-ssh deny in tcp to any port 22\n";
+const FAILSAFE: &str = "default in deny\ndefault out allow\n";
+
+on_both_hooks! {
+    change_that_cuts_off_the_caller_is_refused_and_names_the_rule,
+    forced_change_is_made,
+    failsafe_keeps_the_caller_in,
+    observing_warns_and_enforcing_is_refused,
+    rule_that_cuts_off_the_caller_is_not_added,
+    attach_that_cuts_off_the_caller_is_refused,
+    connection_that_sshd_has_accepted_is_the_callers,
+    session_that_was_picked_up_is_judged_as_it_is,
+    connection_through_nothing_attached_cannot_be_cut,
+    listening_sockets_that_are_lost_are_warnings,
+}
+
+/// Runs a program with `$SSH_CONNECTION` of this connection.
+fn as_caller(lab: &Lab, connection: &TcpStream, program: &str, arguments: &[&str]) -> Result<Output> {
+    let (client, server) = (connection.local_addr()?, connection.peer_addr()?);
+    let variable = format!("{} {} {} {}", client.ip(), client.port(), server.ip(), server.port());
+    Ok(lab.place().command(program, arguments).env("SSH_CONNECTION", variable).output()?)
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Fails unless it ended with this exit code and complained of all of this.
+fn ended(output: &Output, code: i32, of: &[&str]) -> Result<()> {
+    let errors = errors(output);
+    let complains = of.iter().all(|part| errors.contains(part));
+    ensure!(output.status.code() == Some(code) && complains, "expected {code} and {of:?}, got {output:?}");
+    Ok(())
+}
+
+fn generation(lab: &Lab) -> Result<u64> {
+    number(&lab.json(&["policy", "show"])?, "/generation")
+}
+
+/// Listens at port 22 of the server and connects to it, over both families.
+fn connections(lab: &Lab) -> Result<Vec<(TcpListener, tcp::Connection)>> {
+    let connect = |address| {
+        let listener = tcp::listen(&lab.server, address)?;
+        let connection = tcp::connect(&lab.client, &listener)?;
+        Ok((listener, connection))
+    };
+    lab::server(22).into_iter().map(connect).collect()
+}
+
+fn change_that_cuts_off_the_caller_is_refused_and_names_the_rule(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    let before = generation(lab)?;
+    for (_listener, mut connection) in connections(lab)? {
+        for (policy, rule) in [(CLOSED, "default-in"), (NO_SSH, "no-ssh")] {
+            let file = lab.policy(policy)?;
+            let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", file])?;
+            ended(&ran, 7, &[rule, "--force", "your own connection"])?;
+            let ran = as_caller(lab, &connection.client, "msegctl", &["-j", "policy", "apply", file])?;
+            let error: Value = serde_json::from_str(&errors(&ran))?;
+            expect(&error, "/error/code", "lockout")?;
+        }
+        ensure!(generation(lab)? == before, "nothing was applied");
+        connection.exchange(1000, 1000)?;
+    }
+    // Without a connection, as on a console, the same passes.
+    lab.ctl(&["policy", "apply", lab.policy(CLOSED)?])?;
+    Ok(())
+}
+
+fn forced_change_is_made(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    let mut connections = connections(lab)?;
+    let caller = &connections[0].1.client;
+    let ran = as_caller(lab, caller, "msegctl", &["policy", "apply", lab.policy(NO_SSH)?, "--force"])?;
+    ended(&ran, 0, &["warning: this cuts off your own connection", "no-ssh"])?;
+    connections.iter_mut().try_for_each(|(_, connection)| connection.is_cut())
+}
+
+fn failsafe_keeps_the_caller_in(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    for (_listener, mut connection) in connections(lab)? {
+        let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(FAILSAFE)?])?;
+        ended(&ran, 0, &[])?;
+        connection.exchange(1000, 1000)?;
+    }
+    Ok(())
+}
+
+fn observing_warns_and_enforcing_is_refused(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(OPEN)?])?;
+    for (_listener, mut connection) in connections(lab)? {
+        let file = lab.policy(CLOSED)?;
+        let ran = as_caller(lab, &connection.client, "msegctl", &["-j", "policy", "apply", file])?;
+        ended(&ran, 0, &["\"warning\"", "to enforce this would cut off", "default-in"])?;
+        let ran = as_caller(lab, &connection.client, "msegctl", &["mode", "set", "enforce"])?;
+        ended(&ran, 7, &["default-in"])?;
+        expect(&lab.json(&["mode", "show"])?, "/mode", "observe")?;
+        ended(&as_caller(lab, &connection.client, "msegctl", &["mode", "set", "observe"])?, 0, &[])?;
+        connection.exchange(1000, 1000)?;
+    }
+    Ok(())
+}
+
+fn rule_that_cuts_off_the_caller_is_not_added(lab: &Lab) -> Result<()> {
+    let mine = format!("{CLOSED}rule mine allow in tcp to any port 22\n");
+    lab.attach(&["--policy", lab.policy(&mine)?, "--mode", "enforce"])?;
+    for (_listener, mut connection) in connections(lab)? {
+        let caller = &connection.client;
+        let add = ["rule", "add", "mistake", "deny", "in", "tcp", "priority", "1"];
+        ended(&as_caller(lab, caller, "msegctl", &add)?, 7, &["mistake (rule-deny)"])?;
+        ended(&as_caller(lab, caller, "msegctl", &["rule", "delete", "mine"])?, 7, &["default-in"])?;
+        ended(
+            &as_caller(lab, caller, "msegctl", &["rule", "add", "fine", "allow", "in", "tcp", "priority", "9"])?,
+            0,
+            &[],
+        )?;
+        ended(&as_caller(lab, caller, "msegctl", &["rule", "delete", "fine"])?, 0, &[])?;
+        connection.exchange(1000, 1000)?;
+    }
+    Ok(())
+}
+
+fn attach_that_cuts_off_the_caller_is_refused(lab: &Lab) -> Result<()> {
+    for (_listener, mut connection) in connections(lab)? {
+        let hook = lab.hook().name();
+        let attach = ["attach", PROTECTED, "--hook", hook, "--mode", "enforce", "--policy", lab.policy(CLOSED)?];
+        ended(&as_caller(lab, &connection.client, "mseg-loader", &attach)?, 7, &["default-in", "--force"])?;
+        lab.is_clean()?;
+        connection.exchange(1000, 1000)?;
+        // While observing it is a warning.
+        let observe = ["attach", PROTECTED, "--hook", hook, "--policy", lab.policy(CLOSED)?];
+        ended(&as_caller(lab, &connection.client, "mseg-loader", &observe)?, 0, &["would cut off"])?;
+        ended(&as_caller(lab, &connection.client, "mseg-loader", &attach)?, 7, &["default-in"])?;
+        let forced = [&attach[..], &["--force"]].concat();
+        ended(&as_caller(lab, &connection.client, "mseg-loader", &forced)?, 0, &["cuts off"])?;
+        connection.is_cut()?;
+        lab.detach_all()?;
+    }
+    Ok(())
+}
+
+fn connection_that_sshd_has_accepted_is_the_callers(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    let apply = format!("msegctl policy apply {}; exit $?", lab.policy(CLOSED)?);
+    let listener = tcp::listen(&lab.server, lab::server(22)[0])?;
+    for (name, code) in [("sshd", 7), ("sshd-session", 7), ("agent", 0)] {
+        let connection = tcp::connect(&lab.client, &listener)?;
+        let shell = format!("/run/{name}");
+        lab.mounts.run(|| symlink("/bin/sh", &shell))?;
+        let mut command = lab.place().command(&shell, &["-c", &apply]);
+        command.env("PATH", mseg_tests::bpffs::PROGRAMS).stdin(Stdio::from(OwnedFd::from(connection.server)));
+        ended(&command.output()?, code, if code == 7 { &["default-in"] } else { &[] })?;
+    }
+    Ok(())
+}
+
+fn session_that_was_picked_up_is_judged_as_it_is(lab: &Lab) -> Result<()> {
+    let mut connections = connections(lab)?;
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--mode", "enforce", "--no-adopt"])?;
+    for (_, connection) in &mut connections {
+        // The first packet seen is the server's, which is taken for the client from now on.
+        connection.exchange_to_client(1000)?;
+        let session = lab.sessions(&["--direction", "out", "--sport", "22"])?;
+        ensure!(!session.is_empty(), "picked up from the server's side");
+        let file = lab.policy("default in allow\ndefault out deny\n")?;
+        let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", file])?;
+        ended(&ran, 7, &["default-out", "out tcp from"])?;
+        connection.exchange(1000, 1000)?;
+    }
+    Ok(())
+}
+
+fn connection_through_nothing_attached_cannot_be_cut(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    let listener = tcp::listen(&lab.server, SocketAddr::from(([127, 0, 0, 1], 22)))?;
+    let mut connection = tcp::connect(&lab.server, &listener)?;
+    let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(CLOSED)?])?;
+    ended(&ran, 0, &[])?;
+    ensure!(ran.stderr.is_empty(), "{ran:?}");
+    connection.exchange(1000, 1000)
+}
+
+fn listening_sockets_that_are_lost_are_warnings(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    let (_ssh, connection) = connections(lab)?.remove(0);
+    let listen = |port: u16| tcp::listen(&lab.server, SocketAddr::from(([0, 0, 0, 0], port)));
+    let _web = listen(8080)?;
+    let _inside = tcp::listen(&lab.server, SocketAddr::from(([127, 0, 0, 1], 8081)))?;
+    let policy = format!("{FAILSAFE}rule web allow in tcp to any port 8080\n");
+    let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&policy)?])?;
+    ended(&ran, 0, &[])?;
+    ensure!(ran.stderr.is_empty(), "nothing is lost: {ran:?}");
+    let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(FAILSAFE)?])?;
+    ended(&ran, 0, &["warning: ", "port 8080", "default-in (default-deny)"])?;
+    ensure!(!errors(&ran).contains("8081"), "loopback is not attached: {ran:?}");
+    lab.ctl(&["policy", "apply", lab.policy(OPEN)?])?;
+    let _many = (9000..9020).map(listen).collect::<Result<Vec<TcpListener>>>()?;
+    let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(FAILSAFE)?])?;
+    ended(&ran, 0, &["and 11 more"])?;
+    ensure!(errors(&ran).lines().count() == 11, "{ran:?}");
+    Ok(())
+}
