@@ -57,6 +57,8 @@ pub struct RuleView {
     pub priority: Option<u16>,
     /// In the policy language; can be applied again. The failsafe has a line for each of its rules.
     pub text: String,
+    /// Whether it is only tried: counted and reported, while what comes after it decides.
+    pub audit: bool,
     /// Whether it is there without being written.
     pub builtin: bool,
     /// Whether it is in force; false for built-in rules that were turned off.
@@ -110,6 +112,7 @@ fn fixed(name: &str, text: impl Display) -> RuleView {
         direction: RuleDirection::Both,
         priority: None,
         text: text.to_string(),
+        audit: false,
         builtin: true,
         enabled: true,
         hits: Hits::default(),
@@ -135,6 +138,7 @@ fn written(rule: &Rule) -> RuleView {
         action: rule.action.into(),
         direction: rule.selector.direction.into(),
         priority: Some(rule.priority),
+        audit: rule.audit,
         builtin: false,
         ..fixed(&rule.name, rule)
     }
