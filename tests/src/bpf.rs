@@ -13,6 +13,7 @@ use std::{
 const MAP_CREATE: i32 = 0;
 const MAP_LOOKUP_ELEM: i32 = 1;
 const MAP_UPDATE_ELEM: i32 = 2;
+const MAP_DELETE_ELEM: i32 = 3;
 const OBJ_PIN: i32 = 6;
 const OBJ_GET: i32 = 7;
 const PROG_TEST_RUN: i32 = 10;
@@ -112,6 +113,31 @@ pub fn find(map: &OwnedFd, key: &[u8], size: usize) -> io::Result<Option<Vec<u8>
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Removes one entry of a map by its key; `false` if there is none.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn delete(map: &OwnedFd, key: &[u8]) -> io::Result<bool> {
+    let mut attributes = [0; 8];
+    attributes[0] = map.as_raw_fd().cast_unsigned();
+    put_address(&mut attributes, 2, key.as_ptr());
+    match call(MAP_DELETE_ELEM, &mut attributes) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// How many values a per-CPU map has for each key.
+///
+/// # Errors
+/// When /sys does not say.
+pub fn possible_cpus() -> io::Result<usize> {
+    let range = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
+    let last = range.trim().rsplit(['-', ',']).next().and_then(|last| last.parse::<usize>().ok());
+    last.map(|last| last + 1).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// What a test run of a TC program is given besides the frame: the fields of `struct __sk_buff` that the kernel takes

@@ -1,7 +1,7 @@
 //! Frames written by hand and sent past the kernel's own stack, through a packet socket.
 
 use std::{
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     os::fd::{AsRawFd, OwnedFd},
 };
 
@@ -36,6 +36,13 @@ pub fn ipv4(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u
     let sum = checksum(&header).to_be_bytes();
     header[10..12].copy_from_slice(&sum);
     [&header[..], payload].concat()
+}
+
+/// An IPv6 packet without extension headers.
+pub fn ipv6(from: Ipv6Addr, to: Ipv6Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(payload.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let header = [0x60, 0, 0, 0, length[0], length[1], protocol, 64];
+    [&header[..], &from.octets(), &to.octets(), payload].concat()
 }
 
 /// A TCP header without options; the checksum is left 0, which the filter does not look at.

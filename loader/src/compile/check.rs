@@ -31,7 +31,7 @@ pub(crate) fn check(policy: &Policy, tables: &Tables, ids: &RuleIds) -> Result<(
 }
 
 /// What the tables say that the policy does not, in words.
-pub(crate) fn difference(policy: &Policy, tables: &Tables, ids: &RuleIds, packet: &Packet) -> Option<String> {
+pub fn difference(policy: &Policy, tables: &Tables, ids: &RuleIds, packet: &Packet) -> Option<String> {
     let Decision { action: decided, cause, audited, .. } = evaluate(policy, packet);
     let expected = (action(decided), ids.get(cause.name()), audited.iter().map(|rule| ids.get(&rule.name)).collect());
     let Some(answer) = tables.look_up(&packet.tuple()) else {

@@ -201,7 +201,7 @@ fn service_ranges(selector: &Selector) -> Vec<PortRange> {
 }
 
 /// The built-in rules that are asked like those of the policy: `failsafe` lines, then DHCP.
-pub(super) fn built_in(policy: &Policy) -> Vec<(u32, Selector)> {
+pub(crate) fn built_in(policy: &Policy) -> Vec<(u32, Selector)> {
     let mut built_in = Vec::new();
     if policy.builtins.failsafe {
         built_in.extend(policy.failsafe.iter().map(|selector| (rule::FAILSAFE, selector.clone())));

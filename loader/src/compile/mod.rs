@@ -25,15 +25,16 @@ use mseg_ebpf::abi::{
     rule::NAME_LEN,
 };
 
-pub(crate) use self::check::check;
 use self::{
     address::Family,
     combine::{Combined, combine},
-    item::{DESTINATION, INTERFACE, Item, Items, SERVICE, SOURCE, SOURCE_PORT, THINGS, built_in},
+    item::{DESTINATION, INTERFACE, Item, Items, SERVICE, SOURCE, SOURCE_PORT, THINGS},
     partition::{Partition, TooMany},
     service::Pages,
 };
+pub(crate) use self::{check::check, item::built_in};
 pub use self::{
+    check::difference,
     ids::RuleIds,
     tables::{Answer, Tables},
 };

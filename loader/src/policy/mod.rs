@@ -9,8 +9,8 @@
 //! ```
 
 mod address;
-#[cfg(test)]
-pub(crate) mod arbitrary;
+#[cfg(any(test, feature = "arbitrary"))]
+pub mod arbitrary;
 mod check;
 mod diagnostic;
 mod document;

@@ -1,6 +1,8 @@
 //! Frames of every kind: whole, at the edges of what is whole, and damaged.
 
-use crate::{payload, random::Random};
+use mseg::policy::arbitrary::Random;
+
+use crate::payload;
 
 /// A frame, and whether it is said to come from segmentation offload.
 #[derive(Clone, Debug, PartialEq, Eq)]

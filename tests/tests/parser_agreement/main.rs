@@ -8,7 +8,6 @@ mod generate;
 mod host;
 mod payload;
 mod program;
-mod random;
 mod referee;
 mod referee_transport;
 mod wire;

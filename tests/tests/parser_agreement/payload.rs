@@ -1,6 +1,6 @@
 //! Transport headers with what follows them, by protocol number.
 
-use crate::random::Random;
+use mseg::policy::arbitrary::Random;
 
 /// A transport header and some payload; noise for protocols that the parser does not look into.
 pub(crate) fn of(random: &mut Random, protocol: u8) -> Vec<u8> {

@@ -75,7 +75,7 @@ impl Program {
             program: open("/progs/host_in")?,
             stats: open("/maps/STATS")?,
             denied: open("/maps/DENIED")?,
-            cpus: possible_cpus()?,
+            cpus: bpf::possible_cpus()?,
         })
     }
 
@@ -134,11 +134,4 @@ impl Program {
         let found = bpf::find(&self.denied, key.as_bytes(), size_of::<Denied>())?;
         found.map(|value| Denied::try_read_from_bytes(&value).ok().context("an odd denial")).transpose()
     }
-}
-
-/// How many values a per-CPU map has for each key.
-fn possible_cpus() -> Result<usize> {
-    let range = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
-    let last = range.trim().rsplit(['-', ',']).next().context("no CPU")?;
-    Ok(last.parse::<usize>()? + 1)
 }
