@@ -17,6 +17,7 @@ const OBJ_PIN: i32 = 6;
 const OBJ_GET: i32 = 7;
 const PROG_TEST_RUN: i32 = 10;
 const PROG_GET_FD_BY_ID: i32 = 13;
+const MAP_GET_FD_BY_ID: i32 = 14;
 const PROG_QUERY: i32 = 16;
 const LINK_CREATE: i32 = 28;
 
@@ -177,6 +178,21 @@ pub fn attach_tcx(program: &OwnedFd, interface: u32, hook: u32) -> io::Result<Ow
 /// Whether a program is still loaded.
 pub fn program_lives(id: u32) -> bool {
     call_for_fd(PROG_GET_FD_BY_ID, &mut [id, 0, 0]).is_ok()
+}
+
+/// Whether a map still exists.
+pub fn map_lives(id: u32) -> bool {
+    call_for_fd(MAP_GET_FD_BY_ID, &mut [id, 0, 0]).is_ok()
+}
+
+/// What /proc says of a map: `memlock`, its bytes, or `map_id`.
+///
+/// # Errors
+/// When it says nothing of that.
+pub fn map_field(map: &OwnedFd, name: &str) -> io::Result<u64> {
+    let fields = std::fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", map.as_raw_fd()))?;
+    let mut values = fields.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok());
+    values.next().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 pub(crate) fn put_address(attributes: &mut [u32], at: usize, pointer: *const u8) {
