@@ -36,7 +36,7 @@ const GROUPS: [Group; 10] = [
     (&["T1", "T6"], established::hot),
     (&["T2"], established::spread),
     (&["T3"], fresh::rows),
-    (&["T4", "T11"], growth::rows),
+    (&["T4"], growth::rows),
     (&["T11"], applies::rows),
     (&["T5"], denied::rows),
     (&["T7"], throughput::rows),

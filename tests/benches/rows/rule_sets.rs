@@ -142,7 +142,7 @@ impl RuleSet {
             }
             Kind::Wide if n.is_multiple_of(10) => {
                 let wide = n / 10;
-                self.network(n, 0x1400_0000 + (wide % 256 << 16), 16, 8_000 + (wide / 256) as u16);
+                self.network(n, 0x1400_0000 + ((wide % 256) << 16), 16, 8_000 + (wide / 256) as u16);
             }
             Kind::Wide => self.rule(n, &host, host.into(), None, 443),
             Kind::Shared => {
