@@ -242,6 +242,21 @@ pub fn count_maps(name: &str, max_entries: u32) -> io::Result<usize> {
     }
 }
 
+/// Whether a map still exists.
+pub fn map_lives(id: u32) -> bool {
+    call_for_fd(MAP_GET_FD_BY_ID, &mut [id, 0, 0]).is_ok()
+}
+
+/// What /proc says of a map: `memlock`, its bytes, or `map_id`.
+///
+/// # Errors
+/// When it says nothing of that.
+pub fn map_field(map: &OwnedFd, name: &str) -> io::Result<u64> {
+    let fields = std::fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", map.as_raw_fd()))?;
+    let mut values = fields.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok());
+    values.next().ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 pub(crate) fn put_address(attributes: &mut [u32], at: usize, pointer: *const u8) {
     let bytes = (pointer as u64).to_ne_bytes();
     for (word, half) in attributes[at..].iter_mut().zip(bytes.chunks_exact(4)) {

@@ -72,16 +72,42 @@ pub fn thread_time() -> io::Result<Duration> {
     Ok(Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?))
 }
 
+/// What the programs that this process ran to their end have taken of the processors.
+///
+/// # Errors
+/// Never on Linux.
+pub fn children_time() -> io::Result<Duration> {
+    // SAFETY: an all-zero one is valid.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes the live value.
+    if unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let micros = |time: libc::timeval| {
+        Duration::from_micros(time.tv_sec.cast_unsigned() * 1_000_000 + time.tv_usec.cast_unsigned())
+    };
+    Ok(micros(usage.ru_utime) + micros(usage.ru_stime))
+}
+
 /// Keeps this thread on the processor it is on, and asks that no ordinary thread interrupts it. What is refused only
 /// makes times noisier.
 pub fn steady() {
-    let mut set = CpuSet::new();
-    if let Ok(processor) = nix::sched::sched_getcpu()
-        && set.set(processor).is_ok()
-    {
-        let _ = sched_setaffinity(Pid::from_raw(0), &set);
+    if let Ok(processor) = nix::sched::sched_getcpu() {
+        let _ = steady_on(processor);
     }
+}
+
+/// [`steady`] on a chosen processor.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn steady_on(processor: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(processor)?;
+    sched_setaffinity(Pid::from_raw(0), &set)?;
     let parameters = libc::sched_param { sched_priority: 1 };
     // SAFETY: the parameters are live; 0 is this thread. What it starts is ordinary again.
-    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameters) };
+    let answer =
+        unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const parameters) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

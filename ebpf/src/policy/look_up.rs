@@ -44,6 +44,11 @@ pub struct Question {
     pub tuple: Tuple,
     /// The latest key of ADDRESSES.
     pub address: AddressKey,
+    /// Where the search for the longest prefix is: indexes of [`PolicyHeader::lengths`]. In registers, the verifier would
+    /// follow every value that they can have.
+    pub low: u32,
+    /// Likewise.
+    pub high: u32,
     /// The latest key of VERDICTS.
     pub combination: Combination,
     /// The packet's classes; only of what its shapes look at.
@@ -216,13 +221,13 @@ pub fn find_address<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Que
     let space = ((space + (tuple.ipv6 & 1)) as usize) & (ADDRESS_SPACES - 1);
     let class = if of_source { &mut question.source } else { &mut question.destination };
     *class = header.roots[space];
-    let (mut low, mut high) = (0, header.length_counts[space] as usize);
+    (question.low, question.high) = (0, header.length_counts[space] as u32);
     for _ in 0..STEPS {
-        if low >= high {
+        if question.low >= question.high {
             break;
         }
-        let middle = (low + high) / 2;
-        let length = header.lengths[space][middle & (MAX_LENGTHS - 1)];
+        let middle = (question.low + question.high) / 2;
+        let length = header.lengths[space][middle as usize & (MAX_LENGTHS - 1)];
         let [upper_mask, lower_mask] = mask(length as u32 + skipped);
         question.address = AddressKey {
             address: bytes([upper & upper_mask.to_be(), lower & lower_mask.to_be()]),
@@ -232,10 +237,14 @@ pub fn find_address<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Que
         };
         match maps.address(&question.address) {
             Some(longer) => {
-                *class = *longer;
-                low = middle + 1;
+                if of_source {
+                    question.source = *longer;
+                } else {
+                    question.destination = *longer;
+                }
+                question.low = middle + 1;
             }
-            None => high = middle,
+            None => question.high = middle,
         }
     }
 }
@@ -243,8 +252,11 @@ pub fn find_address<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Que
 /// The first `length` bits, at least one and at most 128.
 #[inline(always)]
 const fn mask(length: u32) -> [u64; 2] {
-    // Shifts below 64 only: the programs would take another modulo 64.
-    if length <= 64 { [u64::MAX << ((64 - length) & 63), 0] } else { [u64::MAX, u64::MAX << ((128 - length) & 63)] }
+    // Without branches, which the verifier would follow both ways in each step.
+    let from_64 = ((length >> 6 | length >> 7) as u64 & 1).wrapping_neg();
+    let from_128 = (length as u64 >> 7).wrapping_neg();
+    let part = !(u64::MAX >> (length & 63));
+    [from_64 | part, from_64 & part | from_128]
 }
 
 /// Both halves of an address, in the order of memory.

@@ -69,14 +69,20 @@ pub(super) fn combine<'a>(
     // The widths of sets do not change when they are spread.
     let widths: [Vec<usize>; 3] = std::array::from_fn(|thing| classes[thing].of_set.iter().map(Vec::len).collect());
     let mut best = total(items, &classes);
+    // Another look at a thing is worth it only once others have changed.
+    let mut others_changed = [true; 3];
     for _ in 0..2 {
         for thing in [SOURCE, DESTINATION, SERVICE] {
+            if !std::mem::replace(&mut others_changed[thing], false) {
+                continue;
+            }
             for partings in partings(&widths[thing]) {
                 let layer = |set: usize| partings.iter().filter(|parting| widths[thing][set] > **parting).count() as u8;
                 let other = std::mem::replace(&mut classes[thing], layers(thing, &layer));
                 let total = total(items, &classes);
                 if total < best && shapes(items, &classes).len() <= MAX_SHAPES {
                     best = total;
+                    (0..3).filter(|other| *other != thing).for_each(|other| others_changed[other] = true);
                 } else {
                     classes[thing] = other;
                 }

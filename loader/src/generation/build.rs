@@ -8,7 +8,6 @@ use std::{
 };
 
 use mseg_ebpf::abi::policy::{POLICY_SLOTS, TEXT_CHUNK, TextChunk};
-use zerocopy::{Immutable, IntoBytes};
 
 use super::slots::remove_pins;
 use crate::{
@@ -18,7 +17,10 @@ use crate::{
         Instance,
         kept::{OUTER, read_tables, read_text},
     },
-    kernel::{map::ANY, map::Map, object::InnerMaps},
+    kernel::{
+        map::{ANY, Map, put_maps},
+        object::InnerMaps,
+    },
     policy::Policy,
 };
 
@@ -61,15 +63,11 @@ impl Built {
             return Err(Error::failed("a generation has other maps"));
         };
         policy.put(&0u32, &tables.header, ANY)?;
-        fill(names, &tables.rules)?;
-        fill(services, &tables.pages)?;
-        fill(classes, &tables.classes)?;
-        for (key, class) in &tables.addresses {
-            addresses.put(key, class, ANY)?;
-        }
-        for (combination, verdict) in &tables.verdicts {
-            verdicts.put(combination, verdict, ANY)?;
-        }
+        names.put_all((0u32..).zip(&tables.rules))?;
+        services.put_all((0u32..).zip(&tables.pages))?;
+        classes.put_all((0u32..).zip(&tables.classes))?;
+        addresses.put_all(tables.addresses.iter().map(|(key, class)| (*key, class)))?;
+        verdicts.put_all(tables.verdicts.iter().map(|(combination, verdict)| (*combination, verdict)))?;
         for (number, part) in (0u32..).zip(text.as_bytes().chunks(TEXT_CHUNK)) {
             let mut chunk = TextChunk { text: [0; TEXT_CHUNK] };
             chunk.text[..part.len()].copy_from_slice(part);
@@ -109,15 +107,16 @@ impl Built {
                 remove_pins(instance, former)?;
             }
         }
-        for (outer, map) in OUTER.into_iter().zip(&self.maps).rev() {
-            instance.map(outer)?.put_map(slot, map)?;
+        let mut slots = Vec::with_capacity(OUTER.len());
+        for (outer, map) in OUTER.into_iter().zip(&self.maps) {
+            slots.push((instance.map(outer)?, slot, map));
         }
-        Ok(())
+        let [policy, others @ ..] = &slots[..] else {
+            return Err(Error::failed("a generation has other maps"));
+        };
+        put_maps(others)?;
+        put_maps(std::slice::from_ref(policy))
     }
-}
-
-fn fill<V: IntoBytes + Immutable>(map: &Map, values: &[V]) -> Result<()> {
-    (0u32..).zip(values).try_for_each(|(index, value)| map.put(&index, value, ANY))
 }
 
 fn unix_ns() -> u64 {

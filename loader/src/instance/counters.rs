@@ -1,9 +1,6 @@
 //! STATS, EVENT_STATS and RULE_HITS, and the names that hits go by.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    io,
-};
+use std::{collections::BTreeMap, io};
 
 use mseg_ebpf::abi::{
     map,
@@ -14,7 +11,10 @@ use mseg_ebpf::abi::{
 use super::{Access, Instance, interfaces::text};
 use crate::{
     error::{Error, Result},
-    kernel::{map::Map, object::InnerMaps},
+    kernel::{
+        map::{Map, put_maps},
+        object::InnerMaps,
+    },
 };
 
 impl Instance {
@@ -90,28 +90,31 @@ impl Instance {
 
     /// Sets the hits of rules that are new to zero, and makes counters for those that have none.
     pub(crate) fn begin_hits(&self, ids: impl IntoIterator<Item = u32>) -> Result<()> {
-        let mut blocks: BTreeMap<u32, Map> = BTreeMap::new();
+        let mut blocks: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for id in ids {
-            let block = match blocks.entry(id / BLOCK) {
-                Entry::Occupied(block) => block.into_mut(),
-                Entry::Vacant(vacant) => {
-                    let block = *vacant.key();
-                    let map = match self.hits_block(block)? {
-                        Some(map) => map,
-                        None => {
-                            let map = InnerMaps::new().create(map::RULE_HITS, BLOCK as usize)?;
-                            map.pin(&self.paths.hits(block))?;
-                            map
-                        }
-                    };
-                    // Pinned by an apply that was killed, it may not be there yet.
-                    self.map(map::RULE_HITS)?.put_map(block, &map)?;
-                    vacant.insert(map)
+            blocks.entry(id / BLOCK).or_default().push(id % BLOCK);
+        }
+        let outer = self.map(map::RULE_HITS)?;
+        let mut inner = None;
+        let mut missing = Vec::new();
+        for (block, ids) in blocks {
+            let map = match self.hits_block(block)? {
+                Some(map) => map,
+                None => {
+                    let inner = inner.get_or_insert_with(InnerMaps::new);
+                    let map = inner.create(map::RULE_HITS, BLOCK as usize)?;
+                    map.pin(&self.paths.hits(block))?;
+                    map
                 }
             };
-            block.zero_per_cpu(id % BLOCK)?;
+            map.zero_per_cpu(ids)?;
+            // Pinned by an apply that was killed, it may not be there yet. What user space sees there is its id.
+            if outer.get::<u32, u32>(&block)? != Some(map.info().id) {
+                missing.push((block, map));
+            }
         }
-        Ok(())
+        let slots: Vec<_> = missing.iter().map(|(block, map)| (outer, *block, map)).collect();
+        put_maps(&slots)
     }
 
     /// The name of every rule id, the reserved ones included.

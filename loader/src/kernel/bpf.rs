@@ -312,6 +312,24 @@ pub(crate) fn map_update(fd: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u6
     Ok(())
 }
 
+/// Writes as many entries as `count` says. `keys` and `values` must be of so many of the map's sizes.
+pub(crate) fn map_update_batch(fd: BorrowedFd<'_>, keys: &[u8], values: &[u8], count: u32) -> io::Result<()> {
+    let attribute = Batch {
+        in_batch: 0,
+        out_batch: 0,
+        keys: address(keys),
+        values: address(values),
+        count,
+        map_fd: raw(fd),
+        elem_flags: 0,
+        flags: 0,
+    };
+    // SAFETY: the kernel reads `count` entries of the map's sizes, which both slices hold (Map sees to that). It writes
+    // how many it took into the copy that `bpf` makes.
+    unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_BATCH, attribute.as_bytes()) }?;
+    Ok(())
+}
+
 /// Removes one entry. `key` must be as long as the map says.
 pub(crate) fn map_delete(fd: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
     let attribute = Element { map_fd: raw(fd), reserved: 0, key: address(key), value: 0, flags: 0 };

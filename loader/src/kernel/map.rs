@@ -4,7 +4,9 @@ use std::{
     io,
     ops::ControlFlow,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    panic::resume_unwind,
     path::Path,
+    thread,
 };
 
 use aya_obj::generated::bpf_map_type;
@@ -21,11 +23,21 @@ pub(crate) const NO_EXIST: u64 = 1;
 /// Replace; it must exist.
 pub(crate) const EXIST: u64 = 2;
 
-/// Bytes of keys and values read at a time, so that a table of any size is walked in bounded memory.
+/// Bytes of keys and values read or written at a time, so that a table of any size is walked in bounded memory.
 const BATCH_BYTES: usize = 512 * 1024;
 
 /// What is called with the bytes of each key and value.
 type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>> + 'a;
+
+/// Puts inner maps into slots of arrays of maps, all at once: the kernel lets each wait until every CPU has gone on, and
+/// waits together take no longer than one.
+pub(crate) fn put_maps(slots: &[(&Map, u32, &Map)]) -> Result<()> {
+    thread::scope(|scope| {
+        let put = |(outer, slot, inner): &(&Map, u32, &Map)| outer.put_map(*slot, inner);
+        let waits: Vec<_> = slots.iter().map(|slot| scope.spawn(move || put(slot))).collect();
+        waits.into_iter().try_for_each(|wait| wait.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
 
 /// An open map.
 #[derive(Debug)]
@@ -186,29 +198,69 @@ impl Map {
         }
     }
 
-    /// Puts `inner` into a slot of an array of maps.
+    /// Puts `inner` into a slot of an array of maps, and waits until no program uses what was there.
     pub(crate) fn put_map(&self, slot: u32, inner: &Self) -> Result<()> {
         use std::os::fd::AsRawFd;
         self.put(&slot, &inner.fd.as_raw_fd(), ANY)
     }
 
-    /// Sets every CPU's copy of one entry to zero.
-    pub(crate) fn zero_per_cpu(&self, key: u32) -> Result<()> {
+    /// Writes many entries, each created or replaced.
+    pub(crate) fn put_all<'a, K, V>(&self, entries: impl IntoIterator<Item = (K, &'a V)>) -> Result<()>
+    where
+        K: IntoBytes + Immutable,
+        V: IntoBytes + Immutable + 'a,
+    {
+        self.check::<K, V>()?;
+        self.write_batches(entries.into_iter().map(|(key, value)| (key, value.as_bytes())))
+    }
+
+    /// Sets every CPU's copy of some entries to zero.
+    pub(crate) fn zero_per_cpu(&self, keys: impl IntoIterator<Item = u32>) -> Result<()> {
         let value = vec![0; self.value_bytes()?];
-        self.put_bytes(key.as_bytes(), &value, ANY)
+        self.write_batches(keys.into_iter().map(|key| (key, &value[..])))
+    }
+
+    fn write_batches<'a, K: IntoBytes + Immutable>(
+        &self,
+        mut entries: impl Iterator<Item = (K, &'a [u8])>,
+    ) -> Result<()> {
+        let (key, value) = (size_of::<K>(), self.value_bytes()?);
+        if key != self.info.key_size as usize {
+            return Err(self.damaged());
+        }
+        let capacity = (BATCH_BYTES / (key + value)).max(1);
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        loop {
+            keys.clear();
+            values.clear();
+            let mut count = 0;
+            for (key, bytes) in entries.by_ref().take(capacity) {
+                if bytes.len() != value {
+                    return Err(self.damaged());
+                }
+                keys.extend_from_slice(key.as_bytes());
+                values.extend_from_slice(bytes);
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(());
+            }
+            bpf::map_update_batch(self.fd.as_fd(), &keys, &values, count).map_err(|e| self.write_error(&e))?;
+        }
     }
 
     fn put_bytes(&self, key: &[u8], value: &[u8], flags: u64) -> Result<()> {
         if key.len() != self.info.key_size as usize || value.len() != self.value_bytes()? {
             return Err(self.damaged());
         }
-        bpf::map_update(self.fd.as_fd(), key, value, flags).map_err(|e| {
-            if e.raw_os_error() == Some(libc::E2BIG) {
-                Error::failed(format!("map {} is full ({} entries)", self.name, self.info.max_entries))
-            } else {
-                self.error("write", &e)
-            }
-        })
+        bpf::map_update(self.fd.as_fd(), key, value, flags).map_err(|e| self.write_error(&e))
+    }
+
+    fn write_error(&self, error: &io::Error) -> Error {
+        if error.raw_os_error() == Some(libc::E2BIG) {
+            return Error::failed(format!("map {} is full ({} entries)", self.name, self.info.max_entries));
+        }
+        self.error("write", error)
     }
 
     /// Removes one entry; `false` if there was none.

@@ -6,15 +6,19 @@
 //!     cargo bench -p mseg-tests -- --flood 10000000    the whole flood of T9
 //!     cargo bench -p mseg-tests -- --json FILE --rounds 31
 
+mod against;
+mod applies;
 mod denied;
 mod established;
 mod flood;
 mod floor;
 mod fresh;
+mod growth;
 mod measure;
 mod memory;
 mod nftables;
 mod report;
+mod rule_sets;
 mod throughput;
 
 use std::{env, fs, path::PathBuf, process::ExitCode};
@@ -28,12 +32,15 @@ use report::Report;
 /// A group of rows, and what measures them.
 type Group = (&'static [&'static str], fn(&Plan, &mut Report) -> Result<()>);
 
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 10] = [
     (&["T1", "T6"], established::hot),
     (&["T2"], established::spread),
     (&["T3"], fresh::rows),
+    (&["T4"], growth::rows),
+    (&["T11"], applies::rows),
     (&["T5"], denied::rows),
     (&["T7"], throughput::rows),
+    (&["T8"], against::rows),
     (&["T9"], flood::rows),
     (&["T12"], memory::rows),
 ];

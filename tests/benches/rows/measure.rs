@@ -60,7 +60,7 @@ impl<'a> Contender<'a> {
 
 /// Nanoseconds of one run, by round.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Times(Vec<f64>);
+pub(crate) struct Times(pub(crate) Vec<f64>);
 
 impl Times {
     pub(crate) fn minimum(&self) -> f64 {

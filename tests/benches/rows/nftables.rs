@@ -1,4 +1,4 @@
-//! The same rules by nftables and conntrack.
+//! Rules by nftables and conntrack.
 
 use std::{
     io::Write,
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use mseg_tests::lab::Lab;
 
 /// As [`mseg_tests::bed::POLICY`], with what mseg has built in.
-const RULES: &str = "
+pub(crate) const RULES: &str = "
 table inet filter {
     set office4 { type ipv4_addr; flags interval; elements = { 10.1.0.0/16, 192.0.2.0/24 } }
     set office6 { type ipv6_addr; flags interval; elements = { 2001:db8:1::/48 } }
@@ -40,12 +40,12 @@ table inet filter {
 }
 ";
 
-/// Applies them on the protected host.
-pub(crate) fn apply(lab: &Lab) -> Result<()> {
+/// Applies rules on the protected host.
+pub(crate) fn apply(lab: &Lab, rules: &str) -> Result<()> {
     lab.server.run(|| {
         let mut nft =
             Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().context("cannot start nft")?;
-        nft.stdin.take().context("nft has no input")?.write_all(RULES.as_bytes())?;
+        nft.stdin.take().context("nft has no input")?.write_all(rules.as_bytes())?;
         ensure!(nft.wait()?.success(), "nft refuses the rules");
         Ok(())
     })

@@ -22,7 +22,7 @@ impl Goal {
         Self { target, stretch, more: true }
     }
 
-    fn reached(&self, value: f64) -> &'static str {
+    pub(crate) fn reached(&self, value: f64) -> &'static str {
         let meets = |bound: f64| if self.more { value >= bound } else { value <= bound };
         match (meets(self.stretch), meets(self.target)) {
             (true, _) => "stretch",
@@ -49,17 +49,30 @@ impl Report {
         goal: Option<Goal>,
         details: &[(&str, Value)],
     ) {
+        let details: Vec<(&str, Value)> = details.iter().map(|(name, value)| (*name, tidy(value))).collect();
         let judged = goal.map(|goal| {
             let bound = if goal.more { ">=" } else { "<=" };
             format!("{} (target {bound} {}, stretch {})", goal.reached(value), goal.target, goal.stretch)
         });
-        let details: Vec<(&str, Value)> = details.iter().map(|(name, value)| (*name, tidy(value))).collect();
         let shown: Vec<String> = details.iter().map(|(name, value)| format!("{name} {}", short(value))).collect();
         let line = format!("{id:<4} {what:<44} {value:>9.2} {unit:<4} {}", judged.unwrap_or_default());
         println!("{}", line.trim_end());
         if !shown.is_empty() {
             println!("     {}", shown.join(", "));
         }
+        self.note(id, what, value, unit, goal, &details);
+    }
+
+    /// A row that is only in the document, since a table of its own shows it.
+    pub(crate) fn note(
+        &mut self,
+        id: &str,
+        what: &str,
+        value: f64,
+        unit: &str,
+        goal: Option<Goal>,
+        details: &[(&str, Value)],
+    ) {
         let mut row = json!({"id": id, "what": what, "value": rounded(value), "unit": unit});
         if let Some(goal) = goal {
             row["target"] = goal.target.into();
@@ -68,7 +81,7 @@ impl Report {
             row["reached"] = goal.reached(value).into();
         }
         row["details"] =
-            details.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>().into();
+            details.iter().map(|(name, value)| ((*name).to_owned(), tidy(value))).collect::<Map<_, _>>().into();
         self.rows.push(row);
     }
 

@@ -45,7 +45,7 @@ pub(crate) fn rows(plan: &Plan, report: &mut Report) -> Result<()> {
     let bed = Bed::new(&mseg)?;
     let mut ways = vec![("no filter", &bare), ("no-op program", &noop), ("mseg", &mseg)];
     if privilege::has_tool("nft") {
-        nftables::apply(&nft)?;
+        nftables::apply(&nft, nftables::RULES)?;
         ways.push(("nftables", &nft));
     }
     let one = Goal::at_least(90.0, 95.0);
