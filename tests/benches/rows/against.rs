@@ -55,7 +55,7 @@ fn one(kind: Kind, size: usize, way: Way, plan: &Plan, report: &mut Report) -> R
     nftables::apply(nft, &rules(kind, way, &set)?)?;
     let flows = plan.spread as usize / 2;
     let frames: Vec<Vec<u8>> = (0..flows * plan.rounds)
-        .map(|turn| set.packets[turn.wrapping_mul(40_503) % size].frame(1_024 + (turn % 60_000) as u16))
+        .map(|turn| set.packets[turn.wrapping_mul(40_503) % size].frame(1_024 + (turn % 59_999) as u16))
         .collect();
     let mut senders = vec![];
     for lab in &labs {
