@@ -39,6 +39,9 @@ const FLAT: Goal = Goal::at_most(1.3, 1.15);
 /// Seconds for 10,000 rules, and for 100,000.
 const APPLIED: [(usize, Goal); 2] = [(10_000, Goal::at_most(1.0, 1.0)), (100_000, Goal::at_most(5.0, 5.0))];
 
+/// Rules that are in use at a time, of however many.
+const BUSY: usize = 1_000;
+
 /// More than the tables of half-open sessions hold.
 const FILL: usize = 16_384;
 
@@ -46,6 +49,8 @@ const FILL: usize = 16_384;
 struct Applied {
     size: usize,
     packets: Vec<Packet>,
+    /// Of [`BUSY`] of the rules, spread over all of them.
+    busy: Vec<Packet>,
     generation: u32,
     look_ups: (f64, u32),
     compile: Duration,
@@ -62,7 +67,7 @@ pub(crate) fn rows(plan: &Plan, report: &mut Report) -> Result<()> {
         false => (&Kind::ALL[..], &SIZES[..]),
     };
     println!(
-        "T4   {:<17} {:>7} {:>9} {:>4} {:>8} {:>8} {:>7} {:>8} {:>9} {:>9} {:>9} {:>8} {:>8} {:>9}",
+        "T4   {:<17} {:>7} {:>9} {:>4} {:>8} {:>8} {:>7} {:>8} {:>7} {:>9} {:>9} {:>9} {:>8} {:>8} {:>9}",
         "rules",
         "number",
         "look-ups",
@@ -71,6 +76,7 @@ pub(crate) fn rows(plan: &Plan, report: &mut Report) -> Result<()> {
         "median",
         "ratio",
         "",
+        "busy",
         "as few",
         "compile",
         "library",
@@ -107,14 +113,15 @@ fn one(lab: &Lab, kind: Kind, sizes: &[usize], plan: &Plan, report: &mut Report)
     }
     let taken = run_time_of(lab, &bed, &floor, plan, &applied)?;
     let base = &taken[0].0;
-    for (set, (own, same)) in applied.iter().zip(&taken) {
+    for (set, (own, busy, same)) in applied.iter().zip(&taken) {
         let size = &set.size;
         let ratio = own.minimum() / base.minimum();
         let by_median = own.median() / base.median();
+        let busy_ratio = busy.minimum() / base.minimum();
         let goal = (*size == 100_000).then_some(FLAT);
         let seconds = |time: Duration| time.as_secs_f64();
         println!(
-            "     {:<17} {size:>7} {:>9.2} {:>4} {:>8.0} {:>8.0} {ratio:>7.2} {:>8} {:>9.2} {:>9.3} {:>9.3} {:>8.3} {:>8.3} {:>9}",
+            "     {:<17} {size:>7} {:>9.2} {:>4} {:>8.0} {:>8.0} {ratio:>7.2} {:>8} {busy_ratio:>7.2} {:>9.2} {:>9.3} {:>9.3} {:>8.3} {:>8.3} {:>9}",
             kind.name(),
             set.look_ups.0,
             set.look_ups.1,
@@ -139,6 +146,7 @@ fn one(lab: &Lab, kind: Kind, sizes: &[usize], plan: &Plan, report: &mut Report)
                 ("look_ups", json!({"mean": set.look_ups.0, "most": set.look_ups.1})),
                 ("mseg", times(own)),
                 ("by_median", by_median.into()),
+                ("a_thousand_rules_in_use", times(busy)),
                 ("same_frames_few_rules", times(same)),
                 ("verdicts", set.entries.into()),
                 ("map_bytes", set.bytes.into()),
@@ -206,7 +214,8 @@ fn by_library(lab: &Lab, kind: Kind, size: usize, command: (Duration, Duration))
     let applied = applied?;
     let bytes = lab.mounts.run(|| memory(applied.generation))?;
     let (generation, entries) = (applied.generation, applied.entries);
-    Ok(Ok(Applied { size, packets, generation, look_ups, compile, library, command, entries, bytes }))
+    let busy = packets.iter().step_by(packets.len().div_ceil(BUSY)).copied().collect();
+    Ok(Ok(Applied { size, packets, busy, generation, look_ups, compile, library, command, entries, bytes }))
 }
 
 /// Bytes of a generation's maps.
@@ -218,8 +227,14 @@ fn memory(generation: u32) -> Result<u64> {
     Ok(bytes)
 }
 
-/// For each rule set the times of its own packets, and those of the same packets by the rules of the first.
-fn run_time_of(lab: &Lab, bed: &Bed<'_>, floor: &Floor, plan: &Plan, sets: &[Applied]) -> Result<Vec<(Times, Times)>> {
+/// For each rule set the times of packets of all its rules, of a thousand of them, and of all by the rules of the first set.
+fn run_time_of(
+    lab: &Lab,
+    bed: &Bed<'_>,
+    floor: &Floor,
+    plan: &Plan,
+    sets: &[Applied],
+) -> Result<Vec<(Times, Times, Times)>> {
     let config = lab.mounts.run(|| bpf::open_pin(format!("{BPFFS}/mseg/default/maps/CONFIG").as_ref()))?;
     run_time::steady();
     let mut draw = Draw { state: 1, turn: 0 };
@@ -228,28 +243,30 @@ fn run_time_of(lab: &Lab, bed: &Bed<'_>, floor: &Floor, plan: &Plan, sets: &[App
         draw.run(bed, &bed.ingress, &set.packets, FILL)?;
     }
     let _enabled = run_time::enable().context("the kernel does not time programs")?;
-    let mut timed = |program: &OwnedFd, set: &Applied, strict: bool| -> Result<f64> {
+    let mut timed = |program: &OwnedFd, packets: &[Packet], strict: bool| -> Result<f64> {
         let (before, created) = (RunTime::of(program)?, if strict { bed.created()? } else { 0 });
-        draw.run(bed, program, &set.packets, plan.spread as usize)?;
+        draw.run(bed, program, packets, plan.spread as usize)?;
         let mean = RunTime::of(program)?.mean_since(before).context("the kernel timed no run")?;
         let opened = if strict { bed.created()? - created } else { 0 };
         ensure!(!strict || opened * 1_000 > u64::from(plan.spread) * 999, "{opened} of {} sessions", plan.spread);
         Ok(mean)
     };
     let mut noop = Times::default();
-    let mut taken = vec![(Times::default(), Times::default()); sets.len()];
+    let mut taken = vec![(Times::default(), Times::default(), Times::default()); sets.len()];
     for round in 0..plan.rounds {
-        noop.0.push(timed(&floor.noop, &sets[0], false)?);
-        for (set, (own, _)) in sets.iter().zip(&mut taken) {
+        noop.0.push(timed(&floor.noop, &sets[0].packets, false)?);
+        for (set, (own, busy, _)) in sets.iter().zip(&mut taken) {
             activate(&config, set.generation)?;
-            own.0.push(timed(&bed.ingress, set, round == 0)?);
+            own.0.push(timed(&bed.ingress, &set.packets, round == 0)?);
+            busy.0.push(timed(&bed.ingress, &set.busy, false)?);
         }
         activate(&config, sets[0].generation)?;
-        for (set, (_, same)) in sets.iter().zip(&mut taken) {
-            same.0.push(timed(&bed.ingress, set, false)?);
+        for (set, (_, _, same)) in sets.iter().zip(&mut taken) {
+            same.0.push(timed(&bed.ingress, &set.packets, false)?);
         }
     }
-    Ok(taken.iter().map(|(own, same)| (own.less(&noop), same.less(&noop))).collect())
+    let less = |(own, busy, same): &(Times, Times, Times)| (own.less(&noop), busy.less(&noop), same.less(&noop));
+    Ok(taken.iter().map(less).collect())
 }
 
 /// Makes a kept generation the active one.
