@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write};
 use mseg::{
     error::Result,
     instance::Access,
-    view::{DeniedView, Record, Time},
+    view::{DeniedView, FlowView, Record, Time},
 };
 use mseg_ebpf::abi::{denied::Denied, session::SessionKey};
 
@@ -29,7 +29,7 @@ pub(crate) struct DeniedRow<'a> {
 impl DeniedRow<'_> {
     /// Writes what only an IP packet has; a hyphen for what was denied before its addresses were found.
     fn if_ip(&self, value: &dyn Display, out: &mut dyn Write) -> fmt::Result {
-        let DeniedView { client, server, .. } = &self.denied;
+        let FlowView { client, server, .. } = &self.denied.flow;
         if client.address.is_unspecified() && server.address.is_unspecified() {
             return out.write_str("-");
         }
@@ -43,27 +43,27 @@ impl Row for DeniedRow<'_> {
 
     fn columns() -> Vec<Column<Self>> {
         vec![
-            Column::new(Shown::Text, "protocol", |r, o| r.if_ip(&r.denied.protocol, o)),
-            Column::new(Shown::Text, "client", |r, o| r.if_ip(&r.denied.client, o)),
-            Column::new(Shown::Text, "server", |r, o| r.if_ip(&r.denied.server, o)),
-            Column::new(Shown::Plain, "protocol", |r, o| write!(o, "{}", r.denied.protocol)),
-            Column::new(Shown::Plain, "client_address", |r, o| write!(o, "{}", r.denied.client.address)),
-            Column::number(Shown::Plain, "client_port", |r, o| write!(o, "{}", r.denied.client.port)),
-            Column::new(Shown::Plain, "server_address", |r, o| write!(o, "{}", r.denied.server.address)),
-            Column::number(Shown::Plain, "server_port", |r, o| write!(o, "{}", r.denied.server.port)),
-            Column::new(Shown::Always, "direction", |r, o| write!(o, "{}", r.denied.direction)),
-            Column::new(Shown::Always, "interface", |r, o| o.write_str(&r.denied.interface)),
+            Column::new(Shown::Text, "protocol", |r, o| r.if_ip(&r.denied.flow.protocol, o)),
+            Column::new(Shown::Text, "client", |r, o| r.if_ip(&r.denied.flow.client, o)),
+            Column::new(Shown::Text, "server", |r, o| r.if_ip(&r.denied.flow.server, o)),
+            Column::new(Shown::Plain, "protocol", |r, o| write!(o, "{}", r.denied.flow.protocol)),
+            Column::new(Shown::Plain, "client_address", |r, o| write!(o, "{}", r.denied.flow.client.address)),
+            Column::number(Shown::Plain, "client_port", |r, o| write!(o, "{}", r.denied.flow.client.port)),
+            Column::new(Shown::Plain, "server_address", |r, o| write!(o, "{}", r.denied.flow.server.address)),
+            Column::number(Shown::Plain, "server_port", |r, o| write!(o, "{}", r.denied.flow.server.port)),
+            Column::new(Shown::Always, "direction", |r, o| write!(o, "{}", r.denied.flow.direction)),
+            Column::new(Shown::Always, "interface", |r, o| o.write_str(&r.denied.flow.interface)),
             Column::new(Shown::Always, "reason", |r, o| o.write_str(r.denied.reason)),
-            Column::new(Shown::Always, "rule", |r, o| o.write_str(&r.denied.rule)),
+            Column::new(Shown::Always, "rule", |r, o| o.write_str(&r.denied.flow.rule)),
             Column::number(Shown::Always, "packets", |r, o| write!(o, "{}", r.denied.denied.packets)),
             Column::number(Shown::Always, "bytes", |r, o| write!(o, "{}", r.denied.denied.bytes)),
             Column::number(Shown::Text, "first", |r, o| write!(o, "{}", ago(r.now, r.denied.first_seen))),
             Column::number(Shown::Text, "last", |r, o| write!(o, "{}", ago(r.now, r.denied.last_seen))),
             Column::new(Shown::Plain, "first_seen", |r, o| write!(o, "{}", r.denied.first_seen)),
             Column::new(Shown::Plain, "last_seen", |r, o| write!(o, "{}", r.denied.last_seen)),
-            Column::number(Shown::Verbose, "generation", |r, o| write!(o, "{}", r.denied.generation)),
-            Column::number(Shown::Plain, "zone", |r, o| write!(o, "{}", r.denied.zone)),
-            Column::new(Shown::Verbose, "id", |r, o| write!(o, "{}", r.denied.id)),
+            Column::number(Shown::Verbose, "generation", |r, o| write!(o, "{}", r.denied.flow.generation)),
+            Column::number(Shown::Plain, "zone", |r, o| write!(o, "{}", r.denied.flow.zone)),
+            Column::new(Shown::Verbose, "id", |r, o| write!(o, "{}", r.denied.flow.id)),
         ]
     }
 }

@@ -1,7 +1,5 @@
 //! Events as documents: what msegd writes, one a line.
 
-use std::borrow::Cow;
-
 use mseg_ebpf::abi::{
     event::{Event, EventKind},
     reason::Reason,
@@ -12,8 +10,10 @@ use mseg_ebpf::abi::{
 use crate::attach::Mode;
 
 use super::{
-    Context, Direction, Endpoint, Protocol, RuleAction, SessionId, SessionView, Time, last_seen, names::names,
-    session::endpoints,
+    Context, RuleAction, SessionView, Time,
+    flow::{Fields, FlowView},
+    last_seen,
+    names::names,
 };
 
 /// The schema of every event.
@@ -110,28 +110,13 @@ pub enum EventView<'a> {
 pub struct AuditedEvent<'a> {
     /// The event's number.
     pub number: u64,
-    /// The session's id, or the one that it would have.
-    pub id: SessionId,
-    /// Protocol.
-    pub protocol: Protocol,
-    /// Who opens the session.
-    pub client: Endpoint,
-    /// To whom.
-    pub server: Endpoint,
-    /// Which way the session goes.
-    pub direction: Direction,
-    /// The interface; `#N`, its index, when that is not attached any more.
-    pub interface: Cow<'a, str>,
-    /// The rule; `#N`, its number, when it is gone.
-    pub rule: Cow<'a, str>,
+    /// The session, with the rule.
+    #[serde(flatten)]
+    pub flow: FlowView<'a>,
     /// What it would have done.
     pub action: RuleAction,
     /// The packet's bytes with the Ethernet header.
     pub bytes: u64,
-    /// The policy generation that has the rule.
-    pub generation: u32,
-    /// The zone; 0: the host's.
-    pub zone: u16,
 }
 
 /// A denied packet.
@@ -139,20 +124,9 @@ pub struct AuditedEvent<'a> {
 pub struct DeniedEvent<'a> {
     /// The event's number.
     pub number: u64,
-    /// The id that the session would have.
-    pub id: SessionId,
-    /// Protocol.
-    pub protocol: Protocol,
-    /// Who sent it.
-    pub client: Endpoint,
-    /// To whom.
-    pub server: Endpoint,
-    /// Which way it went.
-    pub direction: Direction,
-    /// The interface; `#N`, its index, when that is not attached any more.
-    pub interface: Cow<'a, str>,
-    /// The rule; `none` when the packet did not come so far, `#N`, its number, when the rule is gone.
-    pub rule: Cow<'a, str>,
+    /// The packet.
+    #[serde(flatten)]
+    pub flow: FlowView<'a>,
     /// Why it was denied.
     pub reason: &'static str,
     /// Whether it was dropped; in observe mode it passes.
@@ -161,10 +135,6 @@ pub struct DeniedEvent<'a> {
     pub bytes: u64,
     /// Earlier denials of the same flow that made no event.
     pub suppressed: u32,
-    /// The policy generation that denied it.
-    pub generation: u32,
-    /// The zone; 0: the host's.
-    pub zone: u16,
 }
 
 /// The state in which a reader begins.
@@ -265,46 +235,32 @@ impl<'a> EventDocument<'a> {
 
 impl<'a> DeniedEvent<'a> {
     fn new(context: &'a Context, number: u64, event: &Event) -> Self {
-        let (key, packet) = (&event.key, &event.session);
-        let (client, server) = endpoints(key, packet.flags);
         Self {
             number,
-            id: SessionId(*key),
-            protocol: Protocol(key.protocol),
-            client,
-            server,
-            direction: Direction::of_flags(packet.flags),
-            interface: context.interface(packet.ifindex),
-            rule: context.rule(packet.rule),
+            flow: flow(context, event),
             reason: event.reason.name(),
             dropped: u32::from(event.verdict) == VERDICT_DENIED,
-            bytes: packet.to_server.bytes,
+            bytes: event.session.to_server.bytes,
             suppressed: event.suppressed,
-            generation: packet.generation,
-            zone: key.zone,
         }
     }
 }
 
 impl<'a> AuditedEvent<'a> {
     fn new(context: &'a Context, number: u64, event: &Event) -> Self {
-        let (key, packet) = (&event.key, &event.session);
-        let (client, server) = endpoints(key, packet.flags);
         Self {
             number,
-            id: SessionId(*key),
-            protocol: Protocol(key.protocol),
-            client,
-            server,
-            direction: Direction::of_flags(packet.flags),
-            interface: context.interface(packet.ifindex),
-            rule: context.rule(packet.rule),
+            flow: flow(context, event),
             action: if event.reason == Reason::RuleDeny { RuleAction::Deny } else { RuleAction::Allow },
-            bytes: packet.to_server.bytes,
-            generation: packet.generation,
-            zone: key.zone,
+            bytes: event.session.to_server.bytes,
         }
     }
+}
+
+/// The flow of an event about a packet.
+fn flow<'a>(context: &'a Context, event: &Event) -> FlowView<'a> {
+    let Session { flags, ifindex, rule, generation, .. } = event.session;
+    FlowView::new(context, &event.key, Fields { flags, ifindex, rule, generation })
 }
 
 /// From the first packet to the last, not to when the end was noticed.
