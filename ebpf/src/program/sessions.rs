@@ -195,8 +195,9 @@ pub extern "C" fn step_data(env: *const Env, packet: *const Packet, session: *mu
     let from_client = from_client != 0;
     // SAFETY: as in `tables::is_expired`.
     let before = unsafe { &*session };
+    let opening = matches!(before.tcp_state, TcpState::SynRecv);
     let step = progress::step_data(before, packet, from_client, env.trust(before), env.tick());
-    write_step(session, packet, from_client, step, false)
+    write_step(session, packet, from_client, step, opening)
 }
 
 /// [`step_data`] for a TCP reset.
@@ -228,15 +229,15 @@ pub extern "C" fn step_syn(env: *const Env, packet: *const Packet, session: *mut
 }
 
 #[inline(always)]
-fn write_step(session: *mut Session, packet: &Packet, from_client: bool, step: progress::Step, control: bool) -> u32 {
+fn write_step(session: *mut Session, packet: &Packet, from_client: bool, step: progress::Step, both: bool) -> u32 {
     if packet.protocol == protocol::TCP {
         if step.found & LIBERAL != 0 {
             // SAFETY: as in `tables::is_expired`.
             unsafe { store(&raw mut (*session).flags, (*session).flags | FLAG_LIBERAL) };
         }
         write_side(session, from_client, step.sender);
-        // The other side may be sending at this moment; only an opening changes what is known of it.
-        if control {
+        // The other side may be sending at this moment; only an opening or a reset changes what is known of it.
+        if both {
             write_side(session, !from_client, step.receiver);
         }
     }
