@@ -64,6 +64,17 @@ impl Difference<'_> {
         seen == 3
     }
 
+    /// Whether both sides have closed, and a SYN that would open a new connection in its place was denied.
+    fn is_reopened_in_vain(&self) -> bool {
+        let mut closed = [false; 2];
+        self.before.iter().zip(self.passed).any(|(unit, passed)| {
+            let view = unit.packets.first().and_then(|packet| View::of(packet));
+            let flags = view.and_then(|view| view.payload.get(13).copied()).unwrap_or(0);
+            closed[usize::from(unit.to_far)] |= *passed && flags & FIN != 0;
+            !passed && flags & (SYN | ACK) == SYN && closed == [true; 2]
+        })
+    }
+
     /// Whether it is more than any window behind what its sender has sent before, or acknowledges such.
     fn is_old(&self) -> bool {
         const FAR: u32 = 1 << 19;
@@ -168,6 +179,7 @@ pub(crate) const CLASSES: &[(&str, Predicate)] = &[
     ("sctp-chunks", |it| it.nft_denies() && it.any(|view| view.protocol == SCTP)),
     ("tcp-handshake", |it| it.nft_denies() && it.is_tcp() && !it.is_established()),
     ("tcp-old", |it| it.mseg_denies() && it.tcp_flags().is_some_and(|flags| flags & RST == 0) && it.is_old()),
+    ("tcp-reopen", |it| it.nft_denies() && it.is_tcp() && it.is_reopened_in_vain()),
     ("tcp-reset", |it| it.mseg_denies() && it.tcp_flags().is_some_and(|flags| flags & RST != 0)),
     ("tcp-syn", |it| it.nft_denies() && it.tcp_flags().is_some_and(|flags| flags & (SYN | ACK) == SYN)),
 ];
