@@ -75,6 +75,14 @@ impl Difference<'_> {
         opened == [true; 2]
     }
 
+    /// Whether a reset has passed.
+    fn is_refused(&self) -> bool {
+        self.before.iter().zip(self.passed).any(|(unit, passed)| {
+            let view = unit.packets.first().and_then(|packet| View::of(packet));
+            *passed && view.and_then(|view| view.payload.get(13).copied()).is_some_and(|flags| flags & RST != 0)
+        })
+    }
+
     /// Whether both sides have closed, and a SYN that would open a new connection in its place was denied.
     fn is_reopened_in_vain(&self) -> bool {
         let mut closed = [false; 2];
@@ -191,7 +199,7 @@ pub(crate) const CLASSES: &[(&str, Predicate)] = &[
     ("ipv6-routing-type0", |it| it.mseg_denies() && it.any(|view| view.routing.contains(&0))),
     ("sctp-chunks", |it| it.nft_denies() && it.any(|view| view.protocol == SCTP)),
     ("tcp-handshake", |it| {
-        it.is_tcp() && !it.is_established() && (it.nft_denies() || (it.mseg_denies() && it.is_opened_by_both()))
+        it.is_tcp() && !it.is_established() && (it.nft_denies() || it.is_opened_by_both() || it.is_refused())
     }),
     ("tcp-old", |it| it.mseg_denies() && it.tcp_flags().is_some_and(|flags| flags & RST == 0) && it.is_old()),
     ("tcp-reopen", |it| it.nft_denies() && it.is_tcp() && it.is_reopened_in_vain()),
