@@ -58,14 +58,15 @@ impl Report for StatusReport {
         }
         let p = &status.pressure;
         let evicted = p.sessions_evicted + p.datagrams_evicted + p.half_open_evicted;
-        if verbose || evicted + p.inserts_refused + p.source_limited > 0 {
+        if verbose || evicted + p.inserts_refused + p.source_limited + p.midstream_misses > 0 {
             let evicted = format!(
                 "{} sessions, {} datagrams and {} half-open evicted",
                 p.sessions_evicted, p.datagrams_evicted, p.half_open_evicted
             );
             let refused = format!("{} refused, {} over the limit of their source", p.inserts_refused, p.source_limited);
             let tone = if p.sessions_evicted + p.inserts_refused > 0 { Tone::Warn } else { Tone::Plain };
-            text.toned_field("pressure", format!("{evicted}, {refused}"), tone);
+            let missed = format!("{} mid-stream misses", p.midstream_misses);
+            text.toned_field("pressure", format!("{evicted}, {refused}, {missed}"), tone);
         }
         let EventsView { submitted, lost } = status.events;
         text.toned_field("events", format!("{submitted} submitted, {lost} lost"), stats::lost_tone(lost));

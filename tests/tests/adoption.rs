@@ -2,7 +2,10 @@
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
-    os::unix::fs::symlink,
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::fs::symlink,
+    },
 };
 
 use anyhow::{Context, Result, ensure};
@@ -27,6 +30,8 @@ on_both_hooks! {
     without_adoption_open_connections_are_cut,
     connection_that_the_policy_denies_is_cut_and_its_rule_named,
     half_closed_connections_can_be_finished,
+    accepted_connection_whose_listener_is_closed_goes_on,
+    connection_from_a_port_that_is_listened_on_goes_on,
     observe_adopts_too_and_a_second_time_nothing,
     what_is_not_adopted_is_reported,
     attach_that_fails_takes_back_what_it_adopted,
@@ -221,6 +226,44 @@ fn send(mut from: &TcpStream, mut to: &TcpStream) -> Result<()> {
     to.read_exact(&mut [0; 4]).context("what the open half sends does not arrive")
 }
 
+fn accepted_connection_whose_listener_is_closed_goes_on(lab: &Lab) -> Result<()> {
+    let Open { mut inbound, _listeners: listeners, .. } = Open::new(lab)?;
+    drop(listeners);
+    enforce(lab, &[])?;
+    for connection in &mut inbound {
+        let session = lab.session("tcp", connection.client.local_addr()?.port())?;
+        expect(&session, "/direction", "in")?;
+        connection.exchange(1000, 1000)?;
+    }
+    expect(&lab.stats()?, "/packets/denied", 0)
+}
+
+fn connection_from_a_port_that_is_listened_on_goes_on(lab: &Lab) -> Result<()> {
+    use nix::sys::socket::{Backlog, SockaddrStorage, connect, listen};
+    let own = SocketAddr::new(SERVER_V4, 8080);
+    let [listening, connecting] = [(), ()].map(|()| lab.server.run(|| shared_socket(own)));
+    let (listening, connecting) = (listening?, connecting?);
+    let far = tcp::listen(&lab.client, SocketAddr::new(CLIENT_V4, 9090))?;
+    connect(connecting.as_raw_fd(), &SockaddrStorage::from(far.local_addr()?))?;
+    listen(&listening, Backlog::new(1)?)?;
+    let mut connection = tcp::Connection { client: connecting.into(), server: far.accept()?.0 };
+    enforce(lab, &[])?;
+    expect(&lab.session("tcp", own.port())?, "/direction", "out")?;
+    connection.exchange(1000, 1000)?;
+    expect(&lab.stats()?, "/packets/denied", 0)
+}
+
+/// A TCP socket that shares its address and port with others, as those of BGP speakers do.
+fn shared_socket(at: SocketAddr) -> Result<OwnedFd> {
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt::ReusePort,
+    };
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None)?;
+    setsockopt(&socket, ReusePort, &true)?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(at))?;
+    Ok(socket)
+}
+
 fn observe_adopts_too_and_a_second_time_nothing(lab: &Lab) -> Result<()> {
     let mut open = Open::new(lab)?;
     let policy = lab.policy(POLICY)?;
@@ -284,9 +327,8 @@ fn what_is_not_adopted_is_reported(lab: &Lab) -> Result<()> {
 }
 
 /// A TCP connection that is being opened.
-fn opening(to: SocketAddr) -> Result<std::os::fd::OwnedFd> {
+fn opening(to: SocketAddr) -> Result<OwnedFd> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
-    use std::os::fd::AsRawFd;
     let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_NONBLOCK, None)?;
     let refused = connect(socket.as_raw_fd(), &SockaddrStorage::from(to));
     ensure!(refused == Err(nix::errno::Errno::EINPROGRESS), "{refused:?}");

@@ -1,14 +1,15 @@
 //! One conversation is one session, with the right ends, states and exact counts.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Result, ensure};
 use mseg_tests::{
     capture::{Capture, Frame},
     documents::{expect, list, number, traffic},
-    interface,
+    frames, interface,
     lab::{self, CLIENT_V4, CLIENT_V6, Lab, PEER, PROTECTED, SERVER_V4, SERVER_V6},
     on_both_hooks,
+    packets::{self, Segment, protocol},
     traffic::{icmp::Pinger, tcp, udp},
     wait::eventually,
 };
@@ -20,6 +21,8 @@ on_both_hooks! {
     udp_exchange_is_one_session,
     ping_is_one_session,
     answered_questions_do_not_weigh_on_their_source,
+    refused_questions_do_not_weigh_on_their_source,
+    nobody_takes_his_own_sessions_off_his_count,
     failsafe_lets_in_a_source_that_is_over_its_limit,
     reset_closes_the_session_at_once,
     connection_that_the_protected_host_opens_goes_out,
@@ -52,6 +55,62 @@ fn answered_questions_do_not_weigh_on_their_source(lab: &Lab) -> Result<()> {
         let limited = number(&lab.stats()?, "/reasons/source-limit")?;
         ensure!(limited > 300, "{limited} packets were over the limit of their source");
         expect(&lab.stats()?, "/pressure/source_limited", limited)
+    })
+}
+
+/// Whose errors these tests make up: there the host itself says nothing.
+fn silence(lab: &Lab) -> Result<()> {
+    lab.server.run(|| interface::remove_address(PROTECTED, SERVER_V4, 24))?;
+    lab.server.run(|| interface::remove_address(PROTECTED, SERVER_V6, 64))
+}
+
+/// That the port cannot be reached, to who sent a packet.
+fn unreachable(packet: &[u8], from: IpAddr, to: IpAddr) -> Vec<u8> {
+    let [kind, code] = if from.is_ipv4() { [3, 3] } else { [1, 4] };
+    packets::ip(from, to, packets::icmp_of(from), &packets::icmp(from, to, kind, code, [0; 4], packet))
+}
+
+fn refused_questions_do_not_weigh_on_their_source(lab: &Lab) -> Result<()> {
+    lab.attach(&["--mode", "enforce", "--half-open-per-source", "64"])?;
+    silence(lab)?;
+    for [client, server] in [[CLIENT_V4, SERVER_V4], [CLIENT_V6, SERVER_V6]] {
+        for port in 1000..1600 {
+            let (from, to) = (SocketAddr::new(client, port), SocketAddr::new(server, 53));
+            let question = packets::ip(client, server, protocol::UDP, &packets::udp(from, to, b"?"));
+            let refusal = packets::to_client(&unreachable(&question, server, client));
+            frames::send_frames(&lab.client, PEER, &[packets::to_server(&question)])?;
+            frames::send_frames(&lab.server, PROTECTED, &[refusal])?;
+        }
+    }
+    let stats = lab.stats()?;
+    ensure!(stats["reasons"]["icmp-error"].as_u64() >= Some(1200), "{stats:#}");
+    ensure!(stats["reasons"]["source-limit"].is_null(), "{stats:#}");
+    Ok(())
+}
+
+fn nobody_takes_his_own_sessions_off_his_count(lab: &Lab) -> Result<()> {
+    lab.attach(&["--mode", "enforce", "--half-open-per-source", "64"])?;
+    silence(lab)?;
+    let (client, server) = (CLIENT_V4, SERVER_V4);
+    for port in 1000..1600 {
+        let (from, to) = (SocketAddr::new(client, port), SocketAddr::new(server, 81));
+        let segment = |sequence, acknowledgement, flags| Segment { sequence, acknowledgement, flags, window: 8192 };
+        let packet = |from: SocketAddr, to: SocketAddr, segment| {
+            packets::ip(from.ip(), to.ip(), protocol::TCP, &packets::tcp(from, to, segment, &[]))
+        };
+        let question = packet(from, to, segment(1000, 0, 0x02));
+        let answer = packet(to, from, segment(5000, 1001, 0x12));
+        frames::send_frames(&lab.client, PEER, &[packets::to_server(&question)])?;
+        // What goes out without a session is told to who sends it.
+        let _ = frames::send_frames(&lab.server, PROTECTED, &[packets::to_client(&answer)]);
+        // That he did not ask for the answer; and, in the host's name, that the host does not answer.
+        let refusals = [unreachable(&answer, client, server), unreachable(&question, server, client)];
+        frames::send_frames(&lab.client, PEER, &refusals.map(|refusal| packets::to_server(&refusal)))?;
+    }
+    eventually(|| {
+        let limited = number(&lab.stats()?, "/reasons/source-limit")?;
+        ensure!(limited > 300, "{limited} packets were over the limit of their source");
+        Ok(())
     })
 }
 

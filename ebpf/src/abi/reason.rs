@@ -72,6 +72,8 @@ reasons! {
     TcpWindow = 42, "tcp-window", false;
     /// Its source has as many half-open sessions as one may have.
     SourceLimit = 43, "source-limit", false;
+    /// It arrives where only the other side of its session arrives: made up in the name of the protected side.
+    WrongWay = 44, "wrong-way", false;
     /// The frame ends within its Ethernet or VLAN header.
     EthernetShort = 64, "ethernet-short", false;
     /// More than two VLAN tags in the frame, beside the one the kernel may keep apart.

@@ -108,6 +108,12 @@ pub const FLAG_LIBERAL: u8 = 1 << 6;
 /// [`Session::flags`]: it counts among the half-open sessions of its source ([`super::source`]).
 pub const FLAG_SAMPLED: u8 = 1 << 7;
 
+/// The bits of [`Session::fins`] that are FINs.
+pub const FINS: u8 = 3;
+/// [`Session::fins`]: a packet of the side that arrives was seen to leave, so the protected side forwards the session, and
+/// both sides' packets may arrive at one interface.
+pub const PASSES_THROUGH: u8 = 1 << 7;
+
 /// Packets and bytes of one direction, added to atomically.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -157,7 +163,7 @@ pub struct Session {
     pub server: Sequence,
     /// `FLAG_*`. First of its word, so that a changed one is an aligned store.
     pub flags: u8,
-    /// FINs seen: bit 0 the client's, bit 1 the server's.
+    /// FINs seen: bit 0 the client's, bit 1 the server's. And [`PASSES_THROUGH`].
     pub fins: u8,
     /// State.
     pub state: SessionState,

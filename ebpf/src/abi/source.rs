@@ -1,7 +1,8 @@
 //! SOURCES: how many half-open sessions each source has, about.
 //!
-//! A source is an address, and where and which way its packets go: what arrives in somebody's name, which anybody can
-//! send, must not use up what is granted to what the same address sends from the protected side.
+//! A source is an address, or of IPv6 the /64 that it is in, which one host has for itself; and where and which way its
+//! packets go: what arrives in somebody's name, which anybody can send, must not use up what is granted to what the same
+//! address sends from the protected side.
 //!
 //! Exact counts would cost an insert for every packet of a flood with made-up sources. So of eight sessions one is
 //! counted, chosen by a salted hash of its key: the same one when it is opened and when it stops being half-open.
@@ -25,12 +26,25 @@ pub const INTERVAL_SHIFT: u32 = 36 - TICK_SHIFT;
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct SourceKey {
-    /// Address of the client, IPv4 as v4-mapped.
+    /// Address of the client, IPv4 as v4-mapped; of IPv6 its first half, then zeros.
     pub address: [u8; 16],
     /// The interface of the session's first packet.
     pub ifindex: u32,
     /// The way that went: 0 in, 1 out.
     pub out: u32,
+}
+
+impl SourceKey {
+    /// The source of a client's address, IPv4 as v4-mapped.
+    #[inline(always)]
+    pub fn new(address: &[u8; 16], ifindex: u32, out: bool) -> Self {
+        // In words, for want of room on the stack.
+        let [network, host]: [u64; 2] = zerocopy::transmute!(*address);
+        // 0: that of v4-mapped addresses.
+        let host = if network == 0 { host } else { 0 };
+        let address = zerocopy::transmute!([network, host]);
+        Self { address, ifindex, out: out as u32 }
+    }
 }
 
 /// A value of SOURCES (LRU hash, key: [`SourceKey`]). Written by the programs, without atomics: two CPUs at once may
@@ -86,6 +100,17 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_is_an_ipv4_address_or_a_64_of_ipv6() {
+        let source = |text: &str| SourceKey::new(&text.parse::<core::net::Ipv6Addr>().unwrap().octets(), 2, false);
+        assert_eq!(source("2001:db8:0:1::1"), source("2001:db8:0:1:ffff:ffff:ffff:ffff"));
+        assert_ne!(source("2001:db8:0:1::1"), source("2001:db8:0:2::1"));
+        assert_ne!(source("::ffff:192.0.2.1"), source("::ffff:192.0.2.2"));
+        let address = [1; 16];
+        assert_ne!(SourceKey::new(&address, 2, false), SourceKey::new(&address, 2, true));
+        assert_ne!(SourceKey::new(&address, 2, false), SourceKey::new(&address, 3, false));
+    }
 
     #[test]
     fn a_source_is_forgotten_after_two_intervals() {

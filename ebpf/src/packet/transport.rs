@@ -299,6 +299,16 @@ impl Packet {
             }
     }
 
+    /// Whether it is an ICMP error that says that a packet could not be delivered, other than for its size.
+    #[inline(always)]
+    pub const fn is_unreachable(&self) -> bool {
+        const TOO_BIG: u8 = 4;
+        match self.ipv6 {
+            0 => self.protocol == protocol::ICMP && self.icmp_type == 3 && self.icmp_code != TOO_BIG,
+            _ => self.protocol == protocol::ICMPV6 && self.icmp_type == 1,
+        }
+    }
+
     /// Neighbour discovery that is whole and that no router has forwarded ([`discovery`]).
     #[inline(always)]
     pub const fn is_neighbour_discovery(&self) -> bool {

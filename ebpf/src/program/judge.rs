@@ -153,6 +153,9 @@ pub extern "C" fn judge_session(
         sessions::expire(env, key, session);
         return NO_SESSION;
     }
+    if sessions::is_made_up(env, session, call & 1 != 0) {
+        return Judgement::unruled(Reason::WrongWay).pack();
+    }
     match sessions::reopens(session, packet) {
         Reopening::InPlace => REPLACES,
         Reopening::Beside if call & THROUGH == 0 => BESIDE,

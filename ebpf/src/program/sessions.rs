@@ -5,8 +5,8 @@ use mseg_ebpf::{
         policy::timeout,
         reason::Reason,
         session::{
-            FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_SAMPLED, Session,
-            SessionKey, SessionState, TcpState,
+            FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_SAMPLED,
+            PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
         },
         stats::VERDICT_ALLOWED,
         time,
@@ -29,6 +29,9 @@ use super::{
     tables::{is_expired, promote, remove},
 };
 
+/// The index of the loopback interface, in every network namespace (LOOPBACK_IFINDEX in include/linux/net/loopback.h).
+const LOOPBACK: u32 = 1;
+
 /// The hot path: counts a packet whose session lets it pass and only changes its counters and numbers. 1; or 0 if it
 /// takes more to judge it, and nothing was changed.
 #[unsafe(no_mangle)]
@@ -50,6 +53,9 @@ pub extern "C" fn pass(env: *const Env, packet: *const Packet, session: *mut Ses
         return 0;
     }
     let from_client = from_client(before, sender_is_lower != 0);
+    if !goes_its_way(env, before, from_client) {
+        return 0;
+    }
     if packet.protocol == protocol::TCP {
         let (sender, receiver) = (Side::of(before, from_client), Side::of(before, !from_client));
         if !window::fits(sender, receiver, packet) {
@@ -60,6 +66,30 @@ pub extern "C" fn pass(env: *const Env, packet: *const Packet, session: *mut Ses
     tally(env, session, from_client);
     account::count(env, VERDICT_ALLOWED, Judgement::session(before.rule));
     1
+}
+
+/// Whether the packet goes the way of the side that sent it: that of the session's first packet, or the other.
+#[inline(always)]
+fn goes_its_way(env: &Env, session: &Session, from_client: bool) -> bool {
+    (env.is_out() == (session.flags & FLAG_OUT != 0)) == from_client
+}
+
+/// Whether the packet is made up: it arrives at the interface at which its session was opened, in the name of the side
+/// whose packets leave there. A host that forwards sees both sides arrive; but then it sees them leave, too, which no
+/// stranger can make it do. Loopback sees everything arrive and nothing leave.
+#[inline(always)]
+pub(crate) fn is_made_up(env: &Env, session: *mut Session, sender_is_lower: bool) -> bool {
+    // SAFETY: as in `tables::is_expired`.
+    let before = unsafe { &*session };
+    if goes_its_way(env, before, from_client(before, sender_is_lower)) || env.ifindex == LOOPBACK {
+        return false;
+    }
+    if env.is_out() {
+        // SAFETY: as in `tables::is_expired`.
+        unsafe { store(&raw mut (*session).fins, before.fins | PASSES_THROUGH) };
+        return false;
+    }
+    before.fins & PASSES_THROUGH == 0 && env.ifindex == before.ifindex
 }
 
 /// Counts a packet in its session.
@@ -195,8 +225,9 @@ pub extern "C" fn step_data(env: *const Env, packet: *const Packet, session: *mu
     let from_client = from_client != 0;
     // SAFETY: as in `tables::is_expired`.
     let before = unsafe { &*session };
+    let opening = matches!(before.tcp_state, TcpState::SynRecv);
     let step = progress::step_data(before, packet, from_client, env.trust(before), env.tick());
-    write_step(session, packet, from_client, step, false)
+    write_step(session, packet, from_client, step, opening)
 }
 
 /// [`step_data`] for a TCP reset.
@@ -228,15 +259,15 @@ pub extern "C" fn step_syn(env: *const Env, packet: *const Packet, session: *mut
 }
 
 #[inline(always)]
-fn write_step(session: *mut Session, packet: &Packet, from_client: bool, step: progress::Step, control: bool) -> u32 {
+fn write_step(session: *mut Session, packet: &Packet, from_client: bool, step: progress::Step, both: bool) -> u32 {
     if packet.protocol == protocol::TCP {
         if step.found & LIBERAL != 0 {
             // SAFETY: as in `tables::is_expired`.
             unsafe { store(&raw mut (*session).flags, (*session).flags | FLAG_LIBERAL) };
         }
         write_side(session, from_client, step.sender);
-        // The other side may be sending at this moment; only an opening changes what is known of it.
-        if control {
+        // The other side may be sending at this moment; only an opening or a reset changes what is known of it.
+        if both {
             write_side(session, !from_client, step.receiver);
         }
     }
@@ -257,7 +288,7 @@ pub extern "C" fn change_state(env: *const Env, key: *const SessionKey, session:
     unsafe {
         store((&raw mut (*session).state).cast(), state);
         store((&raw mut (*session).tcp_state).cast(), tcp_state);
-        store(&raw mut (*session).fins, fins);
+        store(&raw mut (*session).fins, (*session).fins & !FINS | fins);
     }
     let index = progress::timeout(key.protocol, state, tcp_state);
     set_timeout(env.generation, session, index);

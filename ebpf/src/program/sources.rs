@@ -75,9 +75,5 @@ pub extern "C" fn release(env: *const Env, key: *const SessionKey, flags: u32, i
 
 #[inline(always)]
 fn source_of(key: &SessionKey, client_is_lower: bool, ifindex: u32, out: bool) -> SourceKey {
-    SourceKey {
-        address: if client_is_lower { key.lower_address } else { key.higher_address },
-        ifindex,
-        out: out as u32,
-    }
+    SourceKey::new(if client_is_lower { &key.lower_address } else { &key.higher_address }, ifindex, out)
 }

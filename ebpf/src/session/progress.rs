@@ -7,7 +7,7 @@ use super::{
 use crate::{
     abi::{
         policy::timeout,
-        session::{FLAG_CLIENT_IS_LOWER, FLAG_HALF_OPEN, FLAG_LIBERAL, Session, SessionState, TcpState},
+        session::{FINS, FLAG_CLIENT_IS_LOWER, FLAG_HALF_OPEN, FLAG_LIBERAL, Session, SessionState, TcpState},
         time,
     },
     packet::{
@@ -94,7 +94,7 @@ impl Step {
         Self {
             state: session.state as u8,
             tcp_state: session.tcp_state as u8,
-            fins: session.fins,
+            fins: session.fins & FINS,
             found: 0,
             sender: Side::of(session, from_client),
             receiver: Side::of(session, !from_client),
@@ -105,7 +105,7 @@ impl Step {
 /// The states of a session as [`Step::pack`] has them.
 #[inline(always)]
 pub const fn states(session: &Session) -> u32 {
-    session.state as u32 | (session.tcp_state as u32) << 8 | (session.fins as u32) << 16
+    session.state as u32 | (session.tcp_state as u32) << 8 | ((session.fins & FINS) as u32) << 16
 }
 
 /// The session's next state. A packet of the server makes any session ESTABLISHED that is not TCP.

@@ -130,7 +130,9 @@ pub(super) const fn step_data(before: Step, liberal: bool, packet: &Packet, from
     } else {
         window::learnt(known, packet)
     };
-    advanced(Step { sender, ..before }, packet, from_client)
+    let after = advanced(Step { sender, ..before }, packet, from_client);
+    // A server that closes before it was acknowledged ends the opening, and the client's other SYNs with it.
+    if after.tcp_state == TcpState::SynRecv as u8 { after } else { Step { receiver, ..after } }
 }
 
 /// A packet that may not be sent now: it changes nothing.
@@ -156,7 +158,7 @@ pub(super) const fn reset(before: Step, packet: &Packet, from_client: bool) -> S
         }
         true
     } else if before.tcp_state == TcpState::SynRecv as u8 && !from_client && refuses(before.receiver, packet) {
-        true
+        return advanced(before, packet, from_client);
     } else if !receiver.is_known() {
         // Nothing tells such a reset from a guess: what is known of its sender may be one, too.
         false
@@ -172,7 +174,7 @@ pub(super) const fn reset(before: Step, packet: &Packet, from_client: bool) -> S
         // The receiver answers with a challenge ACK, and another reset may follow (RFC 5961 section 3.2).
         false
     };
-    if closes { advanced(before, packet, from_client) } else { before }
+    if closes { advanced(Step { sender, receiver, ..before }, packet, from_client) } else { before }
 }
 
 /// Whether a reset refuses the last SYN of the client, whatever was answered to those before.

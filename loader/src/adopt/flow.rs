@@ -189,7 +189,15 @@ mod tests {
     }
 
     fn socket(local: &str, remote: &str, state: u8) -> Socket {
-        Socket { protocol: protocol::TCP, state, local: end(local), remote: end(remote), bound: 0, inode: 0 }
+        Socket {
+            protocol: protocol::TCP,
+            state,
+            local: end(local),
+            remote: end(remote),
+            bound: 0,
+            inode: 0,
+            connected: None,
+        }
     }
 
     fn flow(found: Found) -> Flow {

@@ -12,6 +12,7 @@ use crate::{
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// Bytes of `struct inet_diag_msg`.
 const MESSAGE: usize = 72;
+const INET_DIAG_INFO: u16 = 2;
 const INET_DIAG_SKV6ONLY: u16 = 11;
 
 /// States of a socket (`net/tcp_states.h`); UDP has the first, when it is connected, and CLOSE.
@@ -40,6 +41,8 @@ pub(crate) struct Socket {
     pub(crate) bound: u32,
     /// Its inode, by which processes refer to it.
     pub(crate) inode: u32,
+    /// Whether it connected; false: it was accepted. `None`: the kernel's counts do not tell.
+    pub(crate) connected: Option<bool>,
 }
 
 /// What one look at the kernel's sockets found.
@@ -73,10 +76,10 @@ impl Waiting {
 }
 
 impl Sockets {
-    /// Whether the local side is the server: somebody waits at its address and port. The kernel does not remember who
-    /// connected; a port that is both listened on and connected from, as BGP speakers may, is taken for a server's.
+    /// Whether the local side is the server: it was connected to. Where the kernel does not tell, it is if somebody waits
+    /// at its address and port.
     pub(crate) fn is_server(&self, socket: &Socket) -> bool {
-        self.waiting.at(socket.protocol, socket.local)
+        socket.connected.map_or_else(|| self.waiting.at(socket.protocol, socket.local), |connected| !connected)
     }
 
     /// Where TCP sockets listen, in order. Of one that takes both families at every address, both.
@@ -123,7 +126,7 @@ fn read_protocol(number: u8, sockets: &mut Sockets) -> io::Result<()> {
     let mut channel = Channel::open(libc::NETLINK_SOCK_DIAG)?;
     for family in [libc::AF_INET, libc::AF_INET6] {
         // struct inet_diag_req_v2: family, protocol, extensions, padding, states, and an id that a dump ignores.
-        let mut request = vec![family as u8, number, 0, 0];
+        let mut request = vec![family as u8, number, 1 << (INET_DIAG_INFO - 1), 0];
         // States 1 to 11: not those of a socket that is bound but neither listens nor connects.
         request.extend_from_slice(&0x0ffe_u32.to_ne_bytes());
         request.resize(56, 0);
@@ -156,9 +159,38 @@ fn parse(protocol: u8, body: &[u8]) -> Option<(Socket, bool)> {
         remote: Endpoint { address: address(24)?, port: port(6)? },
         bound: u32_at(body, 40)?,
         inode: u32_at(body, 68)?,
+        connected: u32_at(body, 60)
+            .zip(attribute(attributes, INET_DIAG_INFO))
+            .filter(|_| protocol == protocol::TCP)
+            .and_then(|(queued, info)| connected(state, queued, info)),
     };
     let v6_only = attribute(attributes, INET_DIAG_SKV6ONLY).is_some_and(|value| value.first() == Some(&1));
     Some((socket, v6_only))
+}
+
+/// Whether a TCP socket connected. The kernel does not say so, but counts the SYN of who connects among the bytes that were
+/// acknowledged, and not that of who accepts (`tcp_rcv_synsent_state_process` and `tcp_create_openreq_child`). Nothing, if
+/// that does not come out even: the counts are of different moments.
+///
+/// `queued`: bytes not yet acknowledged, sent or not. `info`: a `struct tcp_info`.
+fn connected(state: u8, queued: u32, info: &[u8]) -> Option<bool> {
+    let count = |offset| bytes_at(info, offset).map(u64::from_ne_bytes);
+    let (acknowledged, sent, sent_again) = (count(120)?, count(200)?, count(208)?);
+    let unsent = u32_at(info, 144)?;
+    let under_way = queued.checked_sub(unsent)?;
+    // A FIN counts like a SYN. It is the last to be sent.
+    let fin = match state {
+        state::FIN_WAIT2 => 1,
+        state::FIN_WAIT1 | state::CLOSING | state::LAST_ACK if unsent == 0 => 1,
+        state::ESTABLISHED | state::CLOSE_WAIT | state::FIN_WAIT1 | state::CLOSING | state::LAST_ACK => 0,
+        _ => return None,
+    };
+    let without_syn = sent.checked_sub(sent_again)?.checked_add(fin)?;
+    match acknowledged.checked_add(under_way.into())?.checked_sub(without_syn)? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -240,7 +272,66 @@ mod tests {
         let socket = sockets.connected.iter().find(ours).unwrap();
         assert_eq!(socket.state, state::ESTABLISHED);
         assert!(!sockets.is_server(socket));
-        let other = Socket { local: socket.remote, remote: socket.local, ..*socket };
+        let other = Socket { local: socket.remote, remote: socket.local, connected: None, ..*socket };
         assert!(sockets.is_server(&other));
+    }
+
+    #[test]
+    fn the_kernel_tells_who_connected_whatever_was_sent_and_closed_and_though_nobody_listens_any_more() {
+        use std::{
+            io::{Read, Write},
+            net::{Shutdown, TcpListener, TcpStream},
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        drop(listener);
+        let ports = [client.local_addr().unwrap().port(), server.local_addr().unwrap().port()];
+        let check = |when: &str| {
+            let (sockets, failed) = read();
+            if !failed.is_empty() {
+                eprintln!("SKIPPED: this kernel has no inet_diag: {failed:?}");
+                return;
+            }
+            let is = |local, remote| {
+                let of = |s: &&Socket| s.protocol == protocol::TCP && [s.local.port, s.remote.port] == [local, remote];
+                sockets.connected.iter().find(of).map(|socket| sockets.is_server(socket))
+            };
+            assert_eq!([is(ports[0], ports[1]), is(ports[1], ports[0])], [Some(false), Some(true)], "{when}");
+        };
+        check("idle");
+        let (mut client, mut server) = (&client, &server);
+        for (mut from, mut to) in [(client, server), (server, client)] {
+            for length in [1, 1000] {
+                from.write_all(&vec![1; length]).unwrap();
+                to.read_exact(&mut vec![0; length]).unwrap();
+                check("after data");
+            }
+        }
+        // More than the other side takes: some is under way, some waits.
+        client.set_nonblocking(true).unwrap();
+        while client.write(&[0; 65_536]).is_ok() {}
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        check("with a full queue");
+        client.set_nonblocking(false).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        check("with a FIN that waits");
+        server.read_to_end(&mut Vec::new()).unwrap();
+        check("half closed");
+    }
+
+    #[test]
+    fn counts_that_do_not_come_out_even_tell_nothing() {
+        let told = |acknowledged: u64, sent: u64, queued: u32| {
+            let mut info = vec![0; 216];
+            info[120..128].copy_from_slice(&acknowledged.to_ne_bytes());
+            info[200..208].copy_from_slice(&sent.to_ne_bytes());
+            let told = connected(state::ESTABLISHED, queued, &info);
+            // As an older kernel has it.
+            assert_eq!(connected(state::ESTABLISHED, queued, &info[..200]), None);
+            told
+        };
+        assert_eq!([told(101, 100, 0), told(51, 100, 50), told(100, 100, 0)], [Some(true), Some(true), Some(false)]);
+        assert_eq!([told(99, 100, 0), told(102, 100, 0), told(u64::MAX, 0, 1)], [None; 3]);
     }
 }

@@ -173,7 +173,7 @@ mod tests {
     /// An established socket: local, remote, inode.
     fn socket((local, remote, inode): (&str, &str, u32)) -> Socket {
         let (local, remote) = (end(local), end(remote));
-        Socket { protocol: protocol::TCP, state: state::ESTABLISHED, local, remote, bound: 0, inode }
+        Socket { protocol: protocol::TCP, state: state::ESTABLISHED, local, remote, bound: 0, inode, connected: None }
     }
 
     /// These sockets, and sshd listening.

@@ -1,7 +1,9 @@
 //! Every document in every form, against committed files.
 
+use mseg::view::{MapView, PressureView, StatusView};
+
 use super::{
-    document::{ALL, Form},
+    document::{ALL, Form, output},
     expect_file, fixture, in_crate,
 };
 use crate::output::Format;
@@ -65,5 +67,65 @@ fn every_line_of_tsv_has_the_fields_of_its_header() {
         let mut fields = text.lines().map(|line| line.split('\t').count());
         let first = fields.next().unwrap();
         assert!(fields.all(|n| n == first), "{}", document.name);
+    }
+}
+
+/// The counters of pressure.
+fn figures(pressure: &mut PressureView) -> [&mut u64; 6] {
+    [
+        &mut pressure.sessions_evicted,
+        &mut pressure.datagrams_evicted,
+        &mut pressure.half_open_evicted,
+        &mut pressure.inserts_refused,
+        &mut pressure.source_limited,
+        &mut pressure.midstream_misses,
+    ]
+}
+
+#[test]
+fn status_and_stats_show_every_figure_of_pressure_even_if_it_is_the_only_one() {
+    const FIGURE: u64 = 987_654;
+    for nth in 0..6 {
+        let (mut stats, mut status) = (fixture::stats(), fixture::status(&fixture::context()));
+        for pressure in [&mut stats.pressure, &mut status.status.pressure] {
+            figures(pressure).into_iter().for_each(|figure| *figure = 0);
+            *figures(pressure)[nth] = FIGURE;
+        }
+        for (_, form) in [FORMS[0], FORMS[2]] {
+            let (mut of_stats, mut of_status) = (Vec::new(), Vec::new());
+            output(&mut of_stats, form).report(&stats).unwrap();
+            output(&mut of_status, form).report(&status).unwrap();
+            for (name, text) in [("stats", of_stats), ("status", of_status)] {
+                let text = String::from_utf8(text).unwrap();
+                assert_eq!(text.matches(&FIGURE.to_string()).count(), 1, "{name} does not show figure {nth}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn status_and_stats_show_how_full_each_table_of_sessions_is() {
+    const ENTRIES: [u64; 3] = [5_111, 6_222, 7_333];
+    let names = ["SESSIONS", "DATAGRAMS", "HALF_OPEN"];
+    let map = |(name, entries): (&str, u64)| MapView {
+        name: name.into(),
+        entries: Some(entries),
+        max_entries: 9_000,
+        bytes: 0,
+    };
+    let (mut stats, mut status) = (fixture::stats(), fixture::status(&fixture::context()));
+    stats.maps = names.into_iter().zip(ENTRIES).map(map).collect();
+    let StatusView { sessions, datagrams, half_open, .. } = &mut status.status;
+    for (fill, entries) in [sessions, datagrams, half_open].into_iter().zip(ENTRIES) {
+        fill.entries = entries;
+    }
+    for (_, form) in [FORMS[0], FORMS[2]] {
+        let (mut of_stats, mut of_status) = (Vec::new(), Vec::new());
+        output(&mut of_stats, form).report(&stats).unwrap();
+        output(&mut of_status, form).report(&status).unwrap();
+        for text in [of_stats, of_status] {
+            let text = String::from_utf8(text).unwrap();
+            assert!(ENTRIES.iter().all(|entries| text.contains(&entries.to_string())), "{text}");
+        }
     }
 }

@@ -64,6 +64,36 @@ impl Difference<'_> {
         seen == 3
     }
 
+    /// Whether a SYN of each side has passed.
+    fn is_opened_by_both(&self) -> bool {
+        let mut opened = [false; 2];
+        for (unit, passed) in self.before.iter().zip(self.passed) {
+            let view = unit.packets.first().and_then(|packet| View::of(packet));
+            let flags = view.and_then(|view| view.payload.get(13).copied()).unwrap_or(0);
+            opened[usize::from(unit.to_far)] |= *passed && flags & (SYN | ACK) == SYN;
+        }
+        opened == [true; 2]
+    }
+
+    /// Whether a reset has passed.
+    fn is_refused(&self) -> bool {
+        self.before.iter().zip(self.passed).any(|(unit, passed)| {
+            let view = unit.packets.first().and_then(|packet| View::of(packet));
+            *passed && view.and_then(|view| view.payload.get(13).copied()).is_some_and(|flags| flags & RST != 0)
+        })
+    }
+
+    /// Whether both sides have closed, and a SYN that would open a new connection in its place was denied.
+    fn is_reopened_in_vain(&self) -> bool {
+        let mut closed = [false; 2];
+        self.before.iter().zip(self.passed).any(|(unit, passed)| {
+            let view = unit.packets.first().and_then(|packet| View::of(packet));
+            let flags = view.and_then(|view| view.payload.get(13).copied()).unwrap_or(0);
+            closed[usize::from(unit.to_far)] |= *passed && flags & FIN != 0;
+            !passed && flags & (SYN | ACK) == SYN && closed == [true; 2]
+        })
+    }
+
     /// Whether it is more than any window behind what its sender has sent before, or acknowledges such.
     fn is_old(&self) -> bool {
         const FAR: u32 = 1 << 19;
@@ -143,9 +173,11 @@ pub(crate) const CLASSES: &[(&str, Predicate)] = &[
     }),
     ("icmp-error-quote", |it| {
         let cut_in_headers = |view: &View| view.quote().is_some() && view.quoted().is_none_or(|quoted| quoted.cut);
+        let impossible = |view: &View| !view.ipv6 && view.quote().is_some_and(|quote| quote.first() < Some(&0x45));
         let cut_in_echo =
             |view: &View| view.quoted().is_some_and(|quoted| quoted.is_echo() && quoted.payload.len() < 8);
-        (it.mseg_denies() && it.any(cut_in_headers)) || (it.nft_denies() && it.any(cut_in_echo))
+        (it.mseg_denies() && it.any(|view| cut_in_headers(view) || impossible(view)))
+            || (it.nft_denies() && it.any(cut_in_echo))
     }),
     ("icmp-fragments", |it| {
         it.mseg_denies() && it.unit.datagram.is_some() && it.any(|view| view.icmp().is_some() && !view.is_echo())
@@ -166,8 +198,11 @@ pub(crate) const CLASSES: &[(&str, Predicate)] = &[
     }),
     ("ipv6-routing-type0", |it| it.mseg_denies() && it.any(|view| view.routing.contains(&0))),
     ("sctp-chunks", |it| it.nft_denies() && it.any(|view| view.protocol == SCTP)),
-    ("tcp-handshake", |it| it.nft_denies() && it.is_tcp() && !it.is_established()),
+    ("tcp-handshake", |it| {
+        it.is_tcp() && !it.is_established() && (it.nft_denies() || it.is_opened_by_both() || it.is_refused())
+    }),
     ("tcp-old", |it| it.mseg_denies() && it.tcp_flags().is_some_and(|flags| flags & RST == 0) && it.is_old()),
+    ("tcp-reopen", |it| it.nft_denies() && it.is_tcp() && it.is_reopened_in_vain()),
     ("tcp-reset", |it| it.mseg_denies() && it.tcp_flags().is_some_and(|flags| flags & RST != 0)),
     ("tcp-syn", |it| it.nft_denies() && it.tcp_flags().is_some_and(|flags| flags & (SYN | ACK) == SYN)),
 ];

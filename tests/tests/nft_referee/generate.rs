@@ -52,6 +52,7 @@ fn own_end(number: usize, ipv6: bool) -> SocketAddr {
 /// A conversation, by its number.
 pub(crate) fn conversation(number: usize, random: &mut Random) -> Vec<Unit> {
     match number % 64 {
+        62 => return reopened_in_vain(number),
         63 => return cut_quote(number),
         of if of % 3 == 0 => return connection(number, random),
         _ => {}
@@ -90,6 +91,14 @@ fn connection(number: usize, random: &mut Random) -> Vec<Unit> {
         near.set_port(443);
     }
     tcp::connection(&Flow { near, far, protocol: protocol::TCP }, opens_to_far, random)
+}
+
+/// A connection out that its server would open again.
+fn reopened_in_vain(number: usize) -> Vec<Unit> {
+    let (near, mut far) = (own_end(number, false), SocketAddr::new(FAR[0], 0));
+    far.set_port(near.port());
+    let flow = Flow { near: SocketAddr::new(near.ip(), 443), far, protocol: protocol::TCP };
+    tcp::reopened_in_vain(&flow, false)
 }
 
 /// An error that quotes a packet only to the middle of its extension headers.

@@ -9,7 +9,7 @@ mod shape;
 mod tcp;
 mod view;
 
-use std::{collections::BTreeMap, env, fmt::Write, fs};
+use std::{collections::BTreeMap, env, fmt::Write, fs, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use mseg_tests::{hook::Hook, lab::Lab, middlebox::Random, require_root, require_tool, topology::Topology};
@@ -110,6 +110,8 @@ fn round(conversations: usize, random: &mut Random, tally: &mut Tally) -> Result
         let options = ["--mode", "enforce", "--midstream", "strict"];
         lab.attach(&[&["--policy", lab.policy(POLICY)?], &options[..]].concat())?;
         let mut mseg = Gateway::new(lab)?;
+        // To the programs' clock, a session of the moment of attaching may be older.
+        thread::sleep(Duration::from_millis(50));
         for number in 0..conversations {
             let units = generate::conversation(number, random);
             let mut passed = Vec::new();

@@ -45,6 +45,26 @@ pub(crate) fn connection(flow: &Flow, opens_to_far: bool, random: &mut Random) -
     connection.units
 }
 
+/// A connection that both sides have closed, a SYN of the server that the policy denies, and what was sent last again.
+pub(crate) fn reopened_in_vain(flow: &Flow, opens_to_far: bool) -> Vec<Unit> {
+    let first = [1000, 5000];
+    let mut connection = Connection { flow, next: first, first, units: Vec::new() };
+    let (client, server) = (opens_to_far, !opens_to_far);
+    connection.send(client, SYN, 0, 0, 0, "SYN");
+    connection.advance(client, 1);
+    connection.send(server, SYN | ACK, 0, 0, 0, "SYN+ACK");
+    connection.advance(server, 1);
+    connection.send(client, ACK, 0, 0, 0, "ACK");
+    for to_far in [server, client] {
+        connection.send(to_far, FIN | ACK, 0, 0, 0, "FIN");
+        connection.advance(to_far, 1);
+    }
+    connection.send(server, ACK, 0, 0, 0, "acknowledgement");
+    connection.send(server, SYN, 1 << 20, 0, 0, "SYN with another number");
+    connection.send(client, ACK, 0, 0, 0, "acknowledgement");
+    connection.units
+}
+
 impl Connection<'_> {
     fn advance(&mut self, to_far: bool, by: u32) {
         let side = usize::from(!to_far);
