@@ -89,6 +89,17 @@ pub fn set_down(interface: &str) -> Result<()> {
     Message::new(libc::RTM_NEWLINK, 0, &header).apply().with_context(|| format!("cannot turn {interface} off"))
 }
 
+/// Moves an interface to another network namespace.
+///
+/// # Errors
+/// When there is none of that name.
+pub fn move_to(interface: &str, namespace: &Namespace) -> Result<()> {
+    Message::new(libc::RTM_NEWLINK, 0, &link_header(index(interface)?, 0))
+        .with(libc::IFLA_NET_NS_FD, &namespace.as_fd().as_raw_fd().to_ne_bytes())
+        .apply()
+        .with_context(|| format!("cannot move {interface}"))
+}
+
 /// Removes an interface.
 ///
 /// # Errors

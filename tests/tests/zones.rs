@@ -18,6 +18,7 @@ on_both_hooks! {
     workloads_that_swap_their_zones_do_not_swap_their_sessions,
     interface_with_the_index_of_one_that_went_away_has_none_of_its_sessions,
     fragments_of_a_workload_do_not_lead_those_of_the_next,
+    interface_with_the_index_of_one_that_moved_away_is_not_taken_for_it,
 }
 
 const POLICY: &str = "default in deny\ndefault out deny\nrule dns allow in udp to any port 53\n";
@@ -129,6 +130,29 @@ fn interface_with_the_index_of_one_that_went_away_has_none_of_its_sessions(lab: 
     lab.server.run(|| interface::remove("last0"))?;
     let next = workload_at(lab, "next0", index)?;
     ensure!(lab.server.run(|| interface::index("next0"))? == index, "it has the same index, or this proves nothing");
+    attach(lab, &["next0"])?;
+    answers_have(lab, &next, "default-deny")
+}
+
+fn interface_with_the_index_of_one_that_moved_away_is_not_taken_for_it(lab: &Lab) -> Result<()> {
+    let _moved = workload(lab, "moved0")?;
+    attach(lab, &["moved0"])?;
+    let index = lab.server.run(|| interface::index("moved0"))?;
+    let elsewhere = Namespace::new()?;
+    lab.server.run(|| interface::move_to("moved0", &elsewhere))?;
+    let next = workload_at(lab, "next0", index)?;
+    ensure!(lab.server.run(|| interface::index("next0"))? == index, "it has the same index, or this proves nothing");
+    let again = ["attach", "next0", "--role", "workload", "--hook", lab.hook().name()];
+    if lab.hook().name() == "tcx" {
+        let refused = lab.run("mseg-loader", &again)?;
+        ensure!(refused.status.code() == Some(1), "{refused}");
+        ensure!(
+            refused.stderr.contains("moved0, which was attached here, is in another network namespace"),
+            "{refused}"
+        );
+        lab.run("mseg-loader", &["detach", "moved0"])?.ok()?;
+    }
+    // The filters of clsact went with their interface, so it is as good as gone.
     attach(lab, &["next0"])?;
     answers_have(lab, &next, "default-deny")
 }

@@ -52,8 +52,9 @@ pub struct Config {
     /// The generation that was active before [`Self::generation`] without having to be confirmed: what `policy rollback`
     /// returns to. Only user space reads it; 0, or the active generation itself: not known.
     pub previous_generation: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Rule ids below it have been given to rules, so that no other rule gets one of them while a session or a denial may
+    /// remember it; 0: none were. Only user space reads it.
+    pub next_rule: u32,
     /// Entries of SESSIONS that user space has put in (adopted), added to atomically.
     pub adopted_sessions: u64,
     /// Entries of DATAGRAMS that user space has put in.

@@ -85,6 +85,26 @@ fn link_alive(pin: &Path, ifindex: u32) -> Result<bool> {
     }
 }
 
+/// Whether what is attached, and was attached in this network namespace, has moved to another one with its interface:
+/// then another interface may have its index here.
+pub(super) fn has_moved(paths: &Paths, ifindex: u32, interface: &Interface) -> Result<bool> {
+    if interface.hook == HOOK_CLSACT {
+        // Its filters were looked for here.
+        return Ok(false);
+    }
+    for side in sides(interface) {
+        let pin = paths.link(ifindex, *side);
+        let link = Link::open(&pin).map_err(|e| Error::file("open", &pin, &e))?;
+        let here = link.map(|link| link.is_here(ifindex, *side)).transpose();
+        if here.map_err(|e| Error::system(format_args!("ask what is attached to interface {ifindex}"), &e))?
+            != Some(true)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Removes an attachment, whole or half, and whatever is left of it. A clsact one must be in this network namespace.
 pub(super) fn remove(paths: &Paths, instance: &str, ifindex: u32, interface: &Interface) -> Result<()> {
     for side in SIDES {

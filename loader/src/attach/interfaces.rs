@@ -171,6 +171,17 @@ impl Work<'_> {
                 }
                 alive if interface.netns == self.netns => {
                     debug_assert_eq!(alive, Some(true));
+                    if hook::has_moved(self.paths, ifindex, &interface)? {
+                        let name = interface_name(&interface);
+                        return Err(Error::failed(format!(
+                            "{name}, which was attached here, is in another network namespace now, and {} has its index \
+                             ({ifindex})",
+                            target.name
+                        ))
+                        .hint(format!("detach it first: mseg-loader detach {name} {}", self.options.instance.arguments())
+                            .trim_end()
+                            .to_owned()));
+                    }
                     return self.plan_known(target, ifindex, interface);
                 }
                 Some(true) => return Err(other_netns(target, &interface)),

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 pub struct RuleIds {
     by_name: BTreeMap<String, u32>,
     used: BTreeSet<u32>,
-    /// No id below it is free.
+    /// The first id that a new name may get.
     next: u32,
 }
 
@@ -32,13 +32,23 @@ impl RuleIds {
         ids
     }
 
+    /// The same, but new names get ids from `next` on, as long as there are such.
+    pub fn starting_at(self, next: u32) -> Self {
+        Self { next, ..self }
+    }
+
+    /// The id after the latest that was given.
+    pub fn next(&self) -> u32 {
+        self.next
+    }
+
     /// The id of a name, reserved or known.
     pub fn get(&self, name: &str) -> Option<u32> {
         let reserved = rule::RESERVED_NAMES.iter().zip(0..).find(|(reserved, _)| **reserved == name);
         reserved.map(|(_, id)| id).or_else(|| self.by_name.get(name).copied())
     }
 
-    /// The id of a name; a name that has none gets the lowest free one.
+    /// The id of a name; a name that has none gets the next that none has had, if there is one.
     ///
     /// # Errors
     /// [`crate::error::Code::Failed`] if all are in use.
@@ -46,26 +56,17 @@ impl RuleIds {
         if let Some(id) = self.get(name) {
             return Ok(id);
         }
-        let mut free = self.next.max(rule::FIRST);
-        while self.used.contains(&free) {
-            free += 1;
-        }
-        self.next = free;
-        if free >= rule::LIMIT {
+        let free = (self.next.max(rule::FIRST)..rule::LIMIT).find(|id| !self.used.contains(id));
+        // All were given once: now those that are free come again.
+        let free = free.or_else(|| (rule::FIRST..rule::LIMIT).find(|id| !self.used.contains(id)));
+        let Some(free) = free else {
             let message = format!("there is no id for rule `{name}`: all {} are in use", rule::LIMIT - rule::FIRST);
             return Err(Error::failed(message).hint("ids of deleted rules become free when their generations go"));
-        }
+        };
+        self.next = free + 1;
         self.used.insert(free);
         self.by_name.insert(name.to_owned(), free);
         Ok(free)
-    }
-
-    /// Makes the id of a name free.
-    pub fn release(&mut self, name: &str) -> Option<u32> {
-        let id = self.by_name.remove(name)?;
-        self.used.remove(&id);
-        self.next = self.next.min(id);
-        Some(id)
     }
 
     /// Every name that is not reserved with its id, by name.
@@ -79,14 +80,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_keeps_its_id_and_a_new_one_gets_the_lowest_that_is_free() {
+    fn a_name_keeps_its_id_and_a_new_one_gets_one_that_none_has_had() {
         let mut ids = RuleIds::from_names([(64, "a".to_owned()), (66, "c".to_owned()), (3, "arp".to_owned())]);
         assert_eq!(ids.id("c").unwrap(), 66);
         assert_eq!(ids.id("b").unwrap(), 65);
         assert_eq!(ids.id("d").unwrap(), 67);
-        assert_eq!(ids.release("a"), Some(64));
-        assert_eq!(ids.id("e").unwrap(), 64);
         assert_eq!(ids.id("failsafe").unwrap(), rule::FAILSAFE);
+        let mut later = RuleIds::from_names([(64, "a".to_owned())]).starting_at(ids.next());
+        assert_eq!((later.id("a").unwrap(), later.id("e").unwrap()), (64, 68));
     }
 
     #[test]

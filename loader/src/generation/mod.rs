@@ -30,7 +30,7 @@ pub use self::{
 use crate::{
     compile::{self, RuleIds},
     error::{Code, Error, Result},
-    instance::{Instance, Lock},
+    instance::{Instance, Lock, config::Store},
     policy::Policy,
 };
 
@@ -67,10 +67,12 @@ pub fn apply(instance: &Instance, lock: &Lock, policy: &Policy, confirm: Option<
     let generation = next_generation(active, &kept);
     let staying: Vec<u32> = kept.iter().copied().filter(|g| g % POLICY_SLOTS != generation % POLICY_SLOTS).collect();
     let names = instance.policy_rule_names(&staying)?;
-    let mut ids = RuleIds::from_names(names.clone());
+    let mut ids = RuleIds::from_names(names.clone()).starting_at(config.next_rule);
     let compiled = compile::compile(policy, &mut ids)?;
     let changes = changes(instance, active, &text)?;
 
+    // Before any packet can be counted under them.
+    instance.store(Store::NextRule(ids.next()))?;
     let built = Built::new(instance, generation, compiled)?;
     built.verify(policy, &ids)?;
     built.publish(instance, generation, &names).inspect_err(|_| {

@@ -99,6 +99,7 @@ mod tests {
                 Store::FallbackGeneration(value) => config.fallback_generation = value,
                 Store::FallbackMode(value) => config.fallback_mode = value,
                 Store::PreviousGeneration(value) => config.previous_generation = value,
+                Store::NextRule(value) => config.next_rule = value,
             }
         }
         config

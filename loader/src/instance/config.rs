@@ -29,6 +29,8 @@ pub(crate) enum Store {
     FallbackMode(u32),
     /// [`Config::previous_generation`].
     PreviousGeneration(u32),
+    /// [`Config::next_rule`].
+    NextRule(u32),
 }
 
 impl Instance {
@@ -63,6 +65,7 @@ impl Instance {
             Store::Deadline(value) => config.store_u64(offset_of!(Config, deadline_ns), value),
             Store::FallbackGeneration(value) => config.store_u32(offset_of!(Config, fallback_generation), value),
             Store::FallbackMode(value) => config.store_u32(offset_of!(Config, fallback_mode), value),
+            Store::NextRule(value) => config.store_u32(offset_of!(Config, next_rule), value),
             Store::PreviousGeneration(value) => config.store_u32(offset_of!(Config, previous_generation), value),
         }
         Ok(())

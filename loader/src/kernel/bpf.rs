@@ -96,6 +96,22 @@ struct LinkCreate {
 
 #[repr(C)]
 #[derive(IntoBytes, Immutable)]
+struct Query {
+    target_ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    program_ids: u64,
+    count: u32,
+    reserved: u32,
+    program_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
+}
+
+#[repr(C)]
+#[derive(IntoBytes, Immutable)]
 struct OneFd {
     fd: u32,
 }
@@ -417,6 +433,34 @@ pub(crate) fn link_create(program: BorrowedFd<'_>, ifindex: u32, attach_type: u3
     // SAFETY: the attribute holds no pointer.
     let fd = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, attribute.as_bytes()) }?;
     Ok(owned(fd))
+}
+
+/// The most programs that a TCX hook takes (BPF_MPROG_MAX in include/linux/bpf_mprog.h).
+const HOOK_PROGRAMS: usize = 64;
+
+/// The links of a TCX hook of an interface in this network namespace, by id; 0 for what is attached without a link.
+pub(crate) fn hook_links(ifindex: u32, attach_type: u32) -> io::Result<[u32; HOOK_PROGRAMS]> {
+    let (mut programs, mut links) = ([0_u32; HOOK_PROGRAMS], [0_u32; HOOK_PROGRAMS]);
+    let attribute = Query {
+        target_ifindex: ifindex,
+        attach_type,
+        query_flags: 0,
+        attach_flags: 0,
+        // Without room for these the kernel tells no links either.
+        program_ids: programs.as_mut_ptr().addr() as u64,
+        count: HOOK_PROGRAMS as u32,
+        reserved: 0,
+        program_attach_flags: 0,
+        link_ids: links.as_mut_ptr().addr() as u64,
+        link_attach_flags: 0,
+        revision: 0,
+    };
+    // SAFETY: the kernel writes at most `count` numbers to each of the two arrays, which have as many and live until then.
+    match unsafe { bpf(bpf_cmd::BPF_PROG_QUERY, attribute.as_bytes()) } {
+        // Nothing was ever attached, or the interface is gone.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => Ok([0; HOOK_PROGRAMS]),
+        result => result.map(|_| links),
+    }
 }
 
 /// Detaches a link at once, whoever else holds it.

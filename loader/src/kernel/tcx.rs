@@ -24,6 +24,13 @@ pub(crate) enum Side {
 }
 
 impl Side {
+    const fn attach_type(self) -> u32 {
+        match self {
+            Self::Ingress => bpf_attach_type::BPF_TCX_INGRESS as u32,
+            Self::Egress => bpf_attach_type::BPF_TCX_EGRESS as u32,
+        }
+    }
+
     /// The name in pins and messages.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -35,12 +42,8 @@ impl Side {
 
 /// Attaches `program` in front of all others and pins the link. Nothing is left when it fails.
 pub(crate) fn attach(program: &Program, ifindex: u32, side: Side, pin: &Path) -> Result<()> {
-    let kind = match side {
-        Side::Ingress => bpf_attach_type::BPF_TCX_INGRESS,
-        Side::Egress => bpf_attach_type::BPF_TCX_EGRESS,
-    };
     // "Before" without a relative is the first place. Dropping the link, should pinning fail, detaches it.
-    let link = bpf::link_create(program.fd.as_fd(), ifindex, kind as u32, BPF_F_BEFORE)
+    let link = bpf::link_create(program.fd.as_fd(), ifindex, side.attach_type(), BPF_F_BEFORE)
         .map_err(|e| Error::system(format_args!("attach to {} of interface {ifindex} by TCX", side.name()), &e))?;
     bpf::object_pin(link.as_fd(), pin).map_err(|e| Error::file("pin the link", pin, &e))
 }
@@ -49,7 +52,8 @@ pub(crate) fn attach(program: &Program, ifindex: u32, side: Side, pin: &Path) ->
 #[derive(Debug)]
 pub(crate) struct Link {
     fd: OwnedFd,
-    /// The interface, 0 when it is gone.
+    id: u32,
+    /// The interface, 0 when it is gone. It may have moved to another network namespace, with the link.
     pub(crate) ifindex: u32,
 }
 
@@ -69,7 +73,12 @@ impl Link {
         if info.kind != bpf_link_type::BPF_LINK_TYPE_TCX as u32 {
             return Err(not_ours());
         }
-        Ok(Some(Self { fd, ifindex: info.ifindex }))
+        Ok(Some(Self { fd, id: info.id, ifindex: info.ifindex }))
+    }
+
+    /// Whether it is at the interface of this index in the caller's network namespace.
+    pub(crate) fn is_here(&self, ifindex: u32, side: Side) -> io::Result<bool> {
+        Ok(bpf::hook_links(ifindex, side.attach_type())?.contains(&self.id))
     }
 
     /// Detaches it now: removing the pin alone lets the kernel do it some time later.
