@@ -8,7 +8,7 @@ use mseg_ebpf::abi::{
 };
 
 use super::{
-    classify::Decision,
+    classify::{self, Decision},
     env::Env,
     events,
     judge::{HAS_SESSION, Judgement},
@@ -49,7 +49,11 @@ pub extern "C" fn remembered(env: *const Env, key: *const SessionKey, sender_is_
     {
         return 0;
     }
-    Decision { rule, allow: false, log: false }.pack()
+    // A rule may have looked at the interface's name, which can change.
+    match classify::header(env.generation) {
+        Some(header) if header.by_interface == 0 => Decision { rule, allow: false, log: false }.pack(),
+        _ => 0,
+    }
 }
 
 /// Argument of [`record`]: the packet has an ICMP code.

@@ -234,14 +234,30 @@ pub fn by_policy(policy: &Policy, packet: &Packet) -> Explanation {
 }
 
 /// Explains what the active policy says of a packet that opens a session, by a second run of the program, which the
-/// reference evaluator must agree with. Nothing of the instance changes; other writers wait meanwhile. `role` is for an
-/// interface that is not attached, or to be seen in another role.
+/// reference evaluator must agree with. Nothing of the instance changes, and nobody who changes it has to wait. `role` is
+/// for an interface that is not attached, or to be seen in another role.
 ///
 /// # Errors
 /// [`Code::Usage`] if the interface is not attached and there is no `role`, or if it must be named; [`Code::Permission`]
-/// without the right to load programs; [`Code::Failed`] with both answers if they differ.
+/// without the right to load programs; [`Code::Failed`] with both answers if they differ, or if the policy is changed again
+/// and again meanwhile.
 pub fn by_program(instance: &Instance, packet: &Packet, role: Option<Role>) -> Result<Explanation> {
-    let _lock = instance.lock()?;
+    let generations = || Ok::<_, Error>((instance.config()?.generation, instance.generations()?));
+    for _ in 0..ATTEMPTS {
+        let before = generations()?;
+        let explained = by_program_once(instance, packet, role);
+        // Right or wrong, it is about what was there all the time.
+        if generations()? == before {
+            return explained;
+        }
+    }
+    Err(Error::failed("the policy was changed each time it was asked").hint("try again"))
+}
+
+/// How often a packet is explained anew because the policy was changed meanwhile.
+const ATTEMPTS: usize = 10;
+
+fn by_program_once(instance: &Instance, packet: &Packet, role: Option<Role>) -> Result<Explanation> {
     let interface = interface(&instance.interfaces()?, &packet.interface, role)?;
     let packet = Packet { interface: interface_name(&interface).to_owned(), ..packet.clone() };
     let (config, policy) = loop {

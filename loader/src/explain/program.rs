@@ -61,8 +61,8 @@ pub(super) struct Ran {
     pub(super) audited: BTreeSet<String>,
 }
 
-/// Runs the packet, as if it came by `interface`, through the program in enforce mode. The caller holds the lock;
-/// `policy` is the generation's that `config` says.
+/// Runs the packet, as if it came by `interface`, through the program in enforce mode. `policy` is
+/// the generation's that `config` says; the caller looks whether it still is, afterwards.
 pub(super) fn run(
     instance: &Instance,
     config: &Config,

@@ -94,6 +94,10 @@ impl Instance {
                 Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
                     return Err(open_error(&paths, name, &e));
                 }
+                // About this process, and not about the map.
+                Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => {
+                    return Err(Error::file("open", &paths.map(name), &e));
+                }
                 Err(e) => problems.push(format!("{name}: {e}")),
             }
         }
