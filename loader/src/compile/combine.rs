@@ -62,9 +62,9 @@ pub(super) fn combine<'a>(
     let few = FEW_VERDICTS.max(items.len() * FEW_FOR_A_RULE);
     let mut classes = single();
     // Rules that look at the same take an entry together, so a try may come to fewer than their sum.
-    let first = if total(items, &classes) <= MOST_TRIED { Combined::new(items, single()) } else { None };
-    if first.as_ref().is_some_and(|first| first.verdicts.len() <= few) {
-        return first.ok_or(TooManyVerdicts(Vec::new()));
+    let mut first = if total(items, &classes) <= MOST_TRIED { Combined::new(items, single()) } else { None };
+    if let Some(first) = first.take_if(|first| first.verdicts.len() <= few) {
+        return Ok(first);
     }
     // The widths of sets do not change when they are spread.
     let widths: [Vec<usize>; 3] = std::array::from_fn(|thing| classes[thing].of_set.iter().map(Vec::len).collect());
