@@ -26,9 +26,13 @@ pub const RULES: &str = "RULES";
 pub const SERVICES: &str = "SERVICES";
 /// [`super::policy::Class`] by slot and number, array of arrays.
 pub const CLASSES: &str = "CLASSES";
-/// [`super::policy::Class`] by slot and [`super::policy::AddressKey`], array of hashes.
-pub const ADDRESSES: &str = "ADDRESSES";
-/// [`super::policy::Verdict`] by slot and [`super::policy::Combination`], array of hashes.
+/// [`super::policy::Profile`] by slot and number, array of arrays.
+pub const PROFILES: &str = "PROFILES";
+/// [`super::policy::Bucket4`] by slot and number, array of arrays.
+pub const NETWORKS4: &str = "NETWORKS4";
+/// [`super::policy::Bucket6`] by slot and number, array of arrays.
+pub const NETWORKS6: &str = "NETWORKS6";
+/// [`super::policy::VerdictBucket`] by slot and number, array of arrays.
 pub const VERDICTS: &str = "VERDICTS";
 /// [`super::policy::TextChunk`] by slot and position, array of arrays.
 pub const POLICY_TEXT: &str = "POLICY_TEXT";
@@ -42,7 +46,7 @@ pub const EVENT_STATS: &str = "EVENT_STATS";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map, in the order they are pinned.
-pub const ALL: [&str; 20] = [
+pub const ALL: [&str; 22] = [
     META,
     CONFIG,
     INTERFACES,
@@ -56,7 +60,9 @@ pub const ALL: [&str; 20] = [
     RULES,
     SERVICES,
     CLASSES,
-    ADDRESSES,
+    PROFILES,
+    NETWORKS4,
+    NETWORKS6,
     VERDICTS,
     POLICY_TEXT,
     RULE_HITS,

@@ -1,4 +1,5 @@
-//! POLICY, RULES, SERVICES, CLASSES, ADDRESSES, VERDICTS and POLICY_TEXT: one compiled policy generation each slot.
+//! POLICY, RULES, SERVICES, CLASSES, PROFILES, NETWORKS4, NETWORKS6, VERDICTS and POLICY_TEXT: one compiled policy
+//! generation each slot.
 //!
 //! Each is an array of maps with [`POLICY_SLOTS`] slots; generation `g` is in slot `g % POLICY_SLOTS`. User space
 //! fills fresh inner maps, reads them back, freezes them, puts them in the slot of a generation that is long out of
@@ -11,19 +12,26 @@
 //! no rule tells apart are of one [`Class`]. One look-up for each of the five finds the classes, whatever the number of
 //! rules:
 //!
-//! - addresses: a binary search over the prefix lengths in use, each step one look-up in ADDRESSES (Waldvogel and
-//!   others, "Scalable High Speed IP Routing Lookups", 1997: entries called markers lead to longer prefixes, and bear
-//!   the class of the longest prefix that covers them);
+//! - addresses: a binary search over the prefix lengths in use, each step one look-up in NETWORKS4 or NETWORKS6
+//!   (Waldvogel and others, "Scalable High Speed IP Routing Lookups", 1997: entries called markers lead to longer
+//!   prefixes, and bear the class of the longest prefix that covers them);
 //! - services and source ports: three levels of [`Page`]s in SERVICES, then CLASSES;
-//! - interfaces: one look-up in ADDRESSES.
+//! - interfaces: one look-up in NETWORKS6.
 //!
-//! A rule that leaves some of the five open has a [`Shape`]: which it looks at. A class says which shapes have a rule for
-//! it, so the packet's classes together leave few shapes, and each of those takes one look-up in VERDICTS, under the
-//! [`Combination`] of the classes its rules look at. Of what is found, the lowest [`Verdict::precedence`] decides.
+//! A rule that leaves some of the five open has a [`Shape`]: which it looks at. A class has a [`Profile`], which says which
+//! shapes have a rule for it, so the packet's classes together leave few shapes, and each of those takes one look-up in
+//! VERDICTS, under a number made of the classes its rules look at. Of what is found, the lowest [`Verdict`] decides.
 //!
 //! A rule over many classes takes an entry for each. To keep that small, the rules' sets of addresses (and services) are
 //! spread over up to [`LAYERS`] *layers* by how many classes they hold: a packet has a class in each layer, and a shape
 //! says in which layer its rules look.
+//!
+//! # Why arrays of buckets
+//!
+//! With 100,000 rules in use it is the cache lines touched that take the time, not the number of look-ups. A hash map of
+//! the kernel reads the head of a list, then an element of 48 bytes besides key and value. But nothing is ever added to a
+//! generation: user space fills arrays of [`Bucket`]s, each a cache line, such that every entry is in one of two
+//! ([`crate::policy::buckets`]), and mostly in the first.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -107,7 +115,7 @@ pub mod timeout {
 /// Layers of classes that addresses and services have.
 pub const LAYERS: usize = 3;
 
-/// A layer in a [`Shape`] that means: its rules do not look at this at all. [`Class::ids`] has zero there.
+/// A layer in a [`Shape`] that means: its rules do not look at this at all. [`Class::numbers`] has zero there.
 pub const ANY: u8 = LAYERS as u8;
 
 /// Most shapes in a policy: bits of [`Class::shapes`].
@@ -119,20 +127,61 @@ pub const MAX_AUDITS: usize = 64;
 /// Most entries of VERDICTS. A rule takes one for each combination of the classes it looks at.
 pub const MAX_VERDICTS: usize = 1 << 20;
 
-/// Most entries of ADDRESSES: networks of all rules, sources and destinations apart, and markers.
-pub const MAX_ADDRESSES: usize = 1 << 20;
+/// Most entries of NETWORKS4 and NETWORKS6 together: networks of all rules, sources and destinations apart, and markers.
+pub const MAX_NETWORKS: usize = 1 << 20;
 
-/// Addresses, services, source ports or interfaces that no rule tells apart. The value of ADDRESSES and CLASSES.
+/// Bits of a number of a class in a layer, and of a profile.
+pub const NUMBER_BITS: u32 = 21;
+
+/// Most classes of a policy.
+pub const MAX_CLASSES: usize = 1 << NUMBER_BITS;
+
+/// Addresses, services, source ports or interfaces that no rule tells apart. A value of CLASSES' inner map (array).
+#[repr(C)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Class {
+    /// Its number in each layer, of [`NUMBER_BITS`] each from the lowest on, 0 where no rule looks at it.
+    pub numbers: u64,
+    /// Index of PROFILES.
+    pub profile: u64,
+}
+
+/// What classes may have in common. A value of PROFILES' inner map (array).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct Class {
-    /// The shapes that may have a rule for it, by bit.
+pub struct Profile {
+    /// The shapes that may have a rule for the class, by bit.
     pub shapes: u64,
     /// The rules with `audit` that match it, by bit: indexes of [`PolicyHeader::audit_rules`].
     pub audits: u64,
-    /// Its number in each layer, 0 where no rule looks at it; 0 at [`ANY`].
-    pub ids: [u32; LAYERS + 1],
 }
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// As many entries as a cache line holds, those in use first. An entry is in one of two buckets, and in its second one only
+/// if its first is full.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Bucket<T, const N: usize> {
+    /// All zeros where there is none.
+    pub entries: [T; N],
+}
+
+impl<T: Default + Copy, const N: usize> Default for Bucket<T, N> {
+    fn default() -> Self {
+        Self { entries: [T::default(); N] }
+    }
+}
+
+/// A value of NETWORKS4's inner map (array).
+pub type Bucket4 = Bucket<Network4, { LINE / size_of::<Network4>() }>;
+/// A value of NETWORKS6's inner map (array).
+pub type Bucket6 = Bucket<Network6, { LINE / size_of::<Network6>() }>;
+/// A value of VERDICTS' inner map (array).
+pub type VerdictBucket = Bucket<VerdictEntry, { LINE / size_of::<VerdictEntry>() }>;
 
 /// Entries of a [`Page`].
 pub const PAGE: usize = 256;
@@ -154,15 +203,15 @@ pub const PAGE_OUT: u32 = 1;
 /// First page for source ports.
 pub const PAGE_SOURCE_PORTS: u32 = 2;
 
-/// [`AddressKey::space`]: sources of IPv4.
+/// A [`kind`]'s space: sources of IPv4.
 pub const SPACE_SOURCE_V4: u8 = 0;
-/// [`AddressKey::space`]: sources of IPv6.
+/// A [`kind`]'s space: sources of IPv6.
 pub const SPACE_SOURCE_V6: u8 = 1;
-/// [`AddressKey::space`]: destinations of IPv4.
+/// A [`kind`]'s space: destinations of IPv4.
 pub const SPACE_DESTINATION_V4: u8 = 2;
-/// [`AddressKey::space`]: destinations of IPv6.
+/// A [`kind`]'s space: destinations of IPv6.
 pub const SPACE_DESTINATION_V6: u8 = 3;
-/// [`AddressKey::space`]: interfaces.
+/// A [`kind`]'s space: interfaces.
 pub const SPACE_INTERFACE: u8 = 4;
 /// Number of spaces.
 pub const SPACES: usize = 5;
@@ -172,77 +221,141 @@ pub const ADDRESS_SPACES: usize = 4;
 /// Most prefix lengths in a space, without 0.
 pub const MAX_LENGTHS: usize = 128;
 
-/// The key of ADDRESSES' inner map (hash; value: [`Class`]).
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct AddressKey {
-    /// The network in the order of the wire, IPv4 as v4-mapped; or an interface's name, padded with zeros.
-    pub address: [u8; 16],
-    /// Prefix length, of IPv4 that of IPv4; 0 for an interface.
-    pub length: u8,
-    /// `SPACE_*`.
-    pub space: u8,
-    /// Zero.
-    pub reserved: [u8; 6],
+/// Bits of a network's kind.
+pub const KIND_BITS: u32 = 11;
+
+/// What else a network is found by: its prefix length, 0 for an interface, and `SPACE_*`. Never 0.
+#[inline(always)]
+pub const fn kind(length: u8, space: u8) -> u64 {
+    (length as u64) << 3 | space as u64
 }
 
-/// Which of the five things the rules of a shape look at, and in which layer.
+/// A network of IPv4.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Network4 {
+    /// From the lowest bit on its [`kind`], the number of its class's profile, and 32 bits of address.
+    pub key: u64,
+    /// [`Class::numbers`].
+    pub numbers: u64,
+}
+
+/// A network of IPv6, or an interface.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct Network6 {
+    /// Both halves of the network, each in memory as on the wire; or of an interface's name, padded with zeros.
+    pub address: [u64; 2],
+    /// From the lowest bit on its [`kind`] and the number of its class's profile.
+    pub key: u64,
+    /// [`Class::numbers`].
+    pub numbers: u64,
+}
+
+/// What NETWORKS6 is asked for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key6 {
+    /// [`Network6::address`].
+    pub address: [u64; 2],
+    /// [`kind`].
+    pub kind: u64,
+}
+
+/// Indexes of the five things that rules look at.
+pub mod thing {
+    /// Source address.
+    pub const SOURCE: usize = 0;
+    /// Destination address.
+    pub const DESTINATION: usize = 1;
+    /// Direction, protocol, and destination port or ICMP type and code.
+    pub const SERVICE: usize = 2;
+    /// Source port.
+    pub const SOURCE_PORT: usize = 3;
+    /// Interface.
+    pub const INTERFACE: usize = 4;
+    /// How many there are.
+    pub const COUNT: usize = 5;
+}
+
+/// Which of the five things the rules of a shape look at, and in which layer. The key of a verdict is the sum of
+/// [`Self::base`] and of each thing's number times its stride, which is another for every shape and numbers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Shape {
     /// The lowest precedence of its rules. Shapes stand in this order.
     pub first: u32,
-    /// The source's layer, or [`ANY`].
-    pub source: u8,
-    /// The destination's layer, or [`ANY`].
-    pub destination: u8,
-    /// The service's layer, or [`ANY`].
-    pub service: u8,
-    /// The source port's layer: 0, or [`ANY`].
-    pub source_port: u8,
-    /// The interface's layer: 0, or [`ANY`].
-    pub interface: u8,
+    /// The layer of each [`thing`], or [`ANY`].
+    pub layers: [u8; thing::COUNT],
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 7],
+    /// The key of zeros.
+    pub base: u64,
+    /// 0 for what the rules do not look at.
+    pub strides: [u64; thing::COUNT],
 }
 
-/// The key of VERDICTS' inner map (hash; value: [`Verdict`]): a shape, and numbers of classes, 0 for what the shape does
-/// not look at.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct Combination {
-    /// Index of [`PolicyHeader::shapes`].
-    pub shape: u32,
-    /// Number of the source's class.
-    pub source: u32,
-    /// Number of the destination's class.
-    pub destination: u32,
-    /// Number of the service's class.
-    pub service: u32,
-    /// Number of the source port's class.
-    pub source_port: u32,
-    /// Number of the interface's class.
-    pub interface: u32,
+/// What a rule decides, in one number: its precedence in the upper half; then the rule's id ([`super::rule`]), whether it
+/// marks the event of every new session, and whether it allows. The lower number decides.
+///
+/// A rule's precedence is its place in the order in which rules are asked, from 0: failsafe and DHCP, then by priority,
+/// deny before allow, then in the order of the source.
+#[repr(transparent)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+pub struct Verdict(u64);
+
+impl Verdict {
+    /// What no rule decides: after every rule's.
+    pub const NONE: Self = Self(u64::MAX);
+
+    /// A rule's. Ids are below 2^30.
+    #[inline(always)]
+    pub const fn new(precedence: u32, rule: u32, allows: bool, logs: bool) -> Self {
+        const { assert!(super::rule::LIMIT <= 1 << 30) };
+        Self((precedence as u64) << 32 | (rule as u64) << 2 | (logs as u64) << 1 | allows as u64)
+    }
+
+    /// The rule's place.
+    #[inline(always)]
+    pub const fn precedence(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The rule's id.
+    #[inline(always)]
+    pub const fn rule(self) -> u32 {
+        self.0 as u32 >> 2
+    }
+
+    /// Whether the packet passes.
+    #[inline(always)]
+    pub const fn allows(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// Whether the event of a new session is marked.
+    #[inline(always)]
+    pub const fn logs(self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    /// Whether any rule decides.
+    #[inline(always)]
+    pub const fn is_some(self) -> bool {
+        self.0 != Self::NONE.0
+    }
 }
 
-/// [`Verdict::attributes`]: mark the event of every new session.
-pub const ATTRIBUTE_LOG: u8 = 1 << 0;
-
-/// What a rule decides.
+/// What the first of the rules for some classes decides.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-pub struct Verdict {
-    /// The rule's place in the order in which rules are asked, from 0: failsafe and DHCP, then by priority, deny before
-    /// allow, then in the order of the source.
-    pub precedence: u32,
-    /// The rule's id ([`super::rule`]).
-    pub rule: u32,
-    /// `ACTION_*`.
-    pub action: u8,
-    /// `ATTRIBUTE_*`.
-    pub attributes: u8,
-    /// Zero.
-    pub reserved: [u8; 2],
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct VerdictEntry {
+    /// As [`Shape`] says.
+    pub key: u64,
+    /// The verdict.
+    pub verdict: Verdict,
 }
 
 /// The value of POLICY's inner map (array, one entry): what a generation says besides its look-up tables.
@@ -273,21 +386,23 @@ pub struct PolicyHeader {
     pub pages: u32,
     /// Entries in use in CLASSES.
     pub classes: u32,
-    /// Entries of ADDRESSES.
-    pub addresses: u32,
-    /// Entries of VERDICTS.
+    /// Entries in use in PROFILES.
+    pub profiles: u32,
+    /// Entries in the buckets of NETWORKS4 and NETWORKS6.
+    pub networks: u32,
+    /// Buckets of NETWORKS4, at least one.
+    pub buckets4: u32,
+    /// Buckets of NETWORKS6, at least one.
+    pub buckets6: u32,
+    /// Entries in the buckets of VERDICTS.
     pub verdicts: u32,
-    /// The shapes that look at the source, by bit.
-    pub by_source: u64,
-    /// The shapes that look at the destination.
-    pub by_destination: u64,
-    /// The shapes that look at the source port.
-    pub by_source_port: u64,
-    /// The shapes that look at the interface.
-    pub by_interface: u64,
+    /// Buckets of VERDICTS, at least one.
+    pub verdict_buckets: u32,
+    /// The shapes that look at each [`thing`], by bit.
+    pub looks: [u64; thing::COUNT],
     /// The rules with `audit` that look at the interface, by bit.
     pub audits_by_interface: u64,
-    /// The class, by `SPACE_*`, of what ADDRESSES has no prefix for.
+    /// The class, by `SPACE_*`, of what there is no network or interface for.
     pub roots: [Class; SPACES],
     /// The shapes, in the order in which they are tried.
     pub shapes: [Shape; MAX_SHAPES],

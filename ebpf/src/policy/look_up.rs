@@ -1,9 +1,11 @@
 //! The look-ups that [`crate::abi::policy`] describes.
 
-use super::Tuple;
+use super::{Entry, Tuple, buckets};
 use crate::abi::policy::{
-    ADDRESS_SPACES, ANY, AddressKey, Class, Combination, DIRECTION_IN, MAX_LENGTHS, MAX_SHAPES, PAGE_IN, PAGE_OUT,
-    PAGE_SOURCE_PORTS, Page, PolicyHeader, SPACE_DESTINATION_V4, SPACE_INTERFACE, SPACE_SOURCE_V4, Verdict,
+    ADDRESS_SPACES, Bucket, Bucket4, Bucket6, Class, DIRECTION_IN, KIND_BITS, Key6, LAYERS, MAX_LENGTHS, MAX_SHAPES,
+    NUMBER_BITS, Network4, Network6, PAGE_IN, PAGE_OUT, PAGE_SOURCE_PORTS, Page, PolicyHeader, Profile,
+    SPACE_DESTINATION_V4, SPACE_INTERFACE, SPACE_SOURCE_V4, Verdict, VerdictBucket, kind,
+    thing::{self, DESTINATION, INTERFACE, SERVICE, SOURCE, SOURCE_PORT},
 };
 
 /// The tables of one generation.
@@ -12,10 +14,14 @@ pub trait Maps {
     fn page(&self, number: u32) -> Option<&Page>;
     /// A class of CLASSES.
     fn class(&self, number: u32) -> Option<&Class>;
-    /// A class of ADDRESSES.
-    fn address(&self, key: &AddressKey) -> Option<&Class>;
-    /// A verdict of VERDICTS.
-    fn verdict(&self, combination: &Combination) -> Option<&Verdict>;
+    /// An entry of PROFILES.
+    fn profile(&self, number: u32) -> Option<&Profile>;
+    /// A bucket of NETWORKS4.
+    fn networks4(&self, number: u32) -> Option<&Bucket4>;
+    /// A bucket of NETWORKS6.
+    fn networks6(&self, number: u32) -> Option<&Bucket6>;
+    /// A bucket of VERDICTS.
+    fn verdicts(&self, number: u32) -> Option<&VerdictBucket>;
 }
 
 /// The steps of [`look_up`]. The programs make each a function of its own, which the verifier checks by itself; the
@@ -32,7 +38,7 @@ pub trait Steps {
     /// [`find_interface`].
     fn find_interface(&mut self, header: &PolicyHeader) -> bool;
     /// [`try_shapes`].
-    fn try_shapes(&mut self, header: &PolicyHeader, shapes: u64) -> bool;
+    fn try_shapes(&mut self, header: &PolicyHeader) -> bool;
 }
 
 /// What is asked, what was found, and room for the keys that are looked up: in the programs this is map memory, as there
@@ -42,28 +48,26 @@ pub trait Steps {
 pub struct Question {
     /// What rules look at.
     pub tuple: Tuple,
-    /// The latest key of ADDRESSES.
-    pub address: AddressKey,
+    /// The latest key of NETWORKS6.
+    pub key6: Key6,
+    /// The latest key of NETWORKS4 or VERDICTS.
+    pub key: u64,
+    /// Where the latest key may stand.
+    pub buckets: [u32; 2],
     /// Where the search for the longest prefix is: indexes of [`PolicyHeader::lengths`]. In registers, the verifier would
     /// follow every value that they can have.
     pub low: u32,
     /// Likewise.
     pub high: u32,
-    /// The latest key of VERDICTS.
-    pub combination: Combination,
-    /// The packet's classes; only of what its shapes look at.
-    pub source: Class,
-    /// Likewise.
-    pub destination: Class,
-    /// Likewise.
-    pub service: Class,
-    /// Likewise.
-    pub source_port: Class,
-    /// Likewise.
-    pub interface: Class,
+    /// The class of the longest prefix so far.
+    pub class: Class,
+    /// [`Class::numbers`] of the packet's classes; only of what its shapes look at.
+    pub numbers: [u64; thing::COUNT],
+    /// The shapes that all classes so far leave, by bit.
+    pub shapes: u64,
     /// The rules with `audit` that match, by bit, also those that come after what decides.
     pub audits: u64,
-    /// What decides; its precedence is [`NO_RULE`] if no rule does.
+    /// What decides.
     pub verdict: Verdict,
     /// For reports: the interface of the session, or of the packet that would open one.
     pub ifindex: u32,
@@ -73,9 +77,6 @@ pub struct Question {
     pub decision: u64,
 }
 
-/// [`Verdict::precedence`] of no rule.
-pub const NO_RULE: u32 = u32::MAX;
-
 /// Steps of a binary search over [`MAX_LENGTHS`].
 const STEPS: u32 = (MAX_LENGTHS + 1).next_power_of_two().ilog2();
 
@@ -83,122 +84,125 @@ const STEPS: u32 = (MAX_LENGTHS + 1).next_power_of_two().ilog2();
 ///
 /// The number of look-ups depends on what kinds of rules there are, not on their number: at most four for the service,
 /// four for the source port, one for the interface, one for each step of a binary search over the prefix lengths in use
-/// for each address, and one for each shape that all of the packet's classes have rules of.
+/// for each address, one for the profile of each of these, and one for each shape that all of the packet's classes have
+/// rules of. Of networks, interfaces and verdicts each may take another, where a bucket is full.
 #[inline(always)]
 pub fn look_up<S: Steps>(steps: &mut S, header: &PolicyHeader) -> Option<()> {
+    let question = steps.question()?;
+    (question.shapes, question.audits, question.verdict) = (u64::MAX, u64::MAX, Verdict::NONE);
     if !steps.find_service() {
         return None;
     }
-    let class = &steps.question()?.service;
-    let (mut shapes, mut audits) = (class.shapes, class.audits);
-
     // What no rule in question looks at need not be found.
-    if shapes & header.by_source != 0 || audits != 0 {
-        if !steps.find_address(header, SPACE_SOURCE_V4) {
-            return None;
-        }
-        let class = &steps.question()?.source;
-        (shapes, audits) = (shapes & class.shapes, audits & class.audits);
+    if steps.question()?.asks(header.looks[SOURCE], u64::MAX) && !steps.find_address(header, SPACE_SOURCE_V4) {
+        return None;
     }
-    if shapes & header.by_destination != 0 || audits != 0 {
-        if !steps.find_address(header, SPACE_DESTINATION_V4) {
-            return None;
-        }
-        let class = &steps.question()?.destination;
-        (shapes, audits) = (shapes & class.shapes, audits & class.audits);
+    if steps.question()?.asks(header.looks[DESTINATION], u64::MAX) && !steps.find_address(header, SPACE_DESTINATION_V4)
+    {
+        return None;
     }
-    if shapes & header.by_source_port != 0 || audits != 0 {
-        if !steps.find_source_port() {
-            return None;
-        }
-        let class = &steps.question()?.source_port;
-        (shapes, audits) = (shapes & class.shapes, audits & class.audits);
+    if steps.question()?.asks(header.looks[SOURCE_PORT], u64::MAX) && !steps.find_source_port() {
+        return None;
     }
-    if shapes & header.by_interface != 0 || audits & header.audits_by_interface != 0 {
-        if !steps.find_interface(header) {
-            return None;
-        }
-        let class = &steps.question()?.interface;
-        (shapes, audits) = (shapes & class.shapes, audits & class.audits);
+    if steps.question()?.asks(header.looks[INTERFACE], header.audits_by_interface) && !steps.find_interface(header) {
+        return None;
     }
-    let question = steps.question()?;
-    question.audits = audits;
-    question.verdict = Verdict { precedence: NO_RULE, rule: 0, action: 0, attributes: 0, reserved: [0; 2] };
-    if shapes != 0 && !steps.try_shapes(header, shapes) {
+    if steps.question()?.shapes != 0 && !steps.try_shapes(header) {
         return None;
     }
     Some(())
 }
 
-/// Sets the service's class. `false` if the tables are damaged.
+impl Question {
+    /// Whether any of these shapes and rules with `audit` is left.
+    #[inline(always)]
+    const fn asks(&self, shapes: u64, audits: u64) -> bool {
+        self.shapes & shapes != 0 || self.audits & audits != 0
+    }
+
+    /// Takes note of a thing's class. `false` if the tables are damaged.
+    #[inline(always)]
+    fn note<M: Maps>(&mut self, maps: &M, thing: usize, class: Class) -> bool {
+        let Some(profile) = maps.profile(class.profile as u32) else {
+            return false;
+        };
+        self.numbers[thing] = class.numbers;
+        self.shapes &= profile.shapes;
+        self.audits &= profile.audits;
+        true
+    }
+}
+
+/// Finds the service's class. `false` if the tables are damaged.
 #[inline(always)]
 pub fn find_service<M: Maps>(maps: &M, question: &mut Question) -> bool {
     let tuple = &question.tuple;
     let first = if tuple.direction == DIRECTION_IN { PAGE_IN } else { PAGE_OUT };
     match port_class(maps, first, tuple.protocol, tuple.destination_port) {
-        Some(class) => question.service = *class,
-        None => return false,
+        Some(class) => question.note(maps, SERVICE, *class),
+        None => false,
     }
-    true
 }
 
-/// Sets the source port's class. `false` if the tables are damaged.
+/// Finds the source port's class. `false` if the tables are damaged.
 #[inline(always)]
 pub fn find_source_port<M: Maps>(maps: &M, question: &mut Question) -> bool {
     let tuple = &question.tuple;
     match port_class(maps, PAGE_SOURCE_PORTS, tuple.protocol, tuple.source_port) {
-        Some(class) => question.source_port = *class,
-        None => return false,
+        Some(class) => question.note(maps, SOURCE_PORT, *class),
+        None => false,
+    }
+}
+
+/// Finds the interface's class. `false` if the tables are damaged.
+#[inline(always)]
+pub fn find_interface<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Question) -> bool {
+    question.class = header.roots[SPACE_INTERFACE as usize];
+    question.key6 = Key6 { address: zerocopy::transmute!(question.tuple.interface), kind: kind(0, SPACE_INTERFACE) };
+    match find6(maps, header, question) {
+        Found::Class(class) => question.class = class,
+        Found::Nothing => {}
+        Found::Damaged => return false,
+    }
+    let class = question.class;
+    question.note(maps, INTERFACE, class)
+}
+
+/// Sets [`Question::verdict`] to the best of what VERDICTS has for the packet's classes. `false` if the tables are
+/// damaged.
+#[inline(always)]
+pub fn try_shapes<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Question) -> bool {
+    for number in 0..MAX_SHAPES as u32 {
+        if question.shapes >> number == 0 {
+            break;
+        }
+        if question.shapes >> number & 1 == 0 {
+            continue;
+        }
+        let shape = &header.shapes[number as usize];
+        if question.verdict.precedence() < shape.first {
+            break;
+        }
+        question.key = shape.base;
+        for thing in 0..thing::COUNT {
+            question.key += number_in(question.numbers[thing], shape.layers[thing]).wrapping_mul(shape.strides[thing]);
+        }
+        question.buckets = buckets(question.key, header.verdict_buckets);
+        match find_in(question.buckets, question.key, |number| maps.verdicts(number)) {
+            Some(Some(entry)) if entry.verdict < question.verdict => question.verdict = entry.verdict,
+            Some(_) => {}
+            None => return false,
+        }
     }
     true
 }
 
-/// Sets the interface's class.
+/// A class's number in a layer.
 #[inline(always)]
-pub fn find_interface<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Question) {
-    question.address =
-        AddressKey { address: question.tuple.interface, length: 0, space: SPACE_INTERFACE, reserved: [0; 6] };
-    question.interface = match maps.address(&question.address) {
-        Some(class) => *class,
-        None => header.roots[SPACE_INTERFACE as usize],
-    };
-}
-
-/// Sets [`Question::verdict`] to the best of what VERDICTS has for the packet's classes.
-#[inline(always)]
-pub fn try_shapes<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Question, shapes: u64) {
-    for number in 0..MAX_SHAPES as u32 {
-        if shapes >> number == 0 {
-            break;
-        }
-        if shapes >> number & 1 == 0 {
-            continue;
-        }
-        let shape = &header.shapes[number as usize];
-        if question.verdict.precedence < shape.first {
-            break;
-        }
-        question.combination = Combination {
-            shape: number,
-            source: id(&question.source, shape.source),
-            destination: id(&question.destination, shape.destination),
-            service: id(&question.service, shape.service),
-            source_port: id(&question.source_port, shape.source_port),
-            interface: id(&question.interface, shape.interface),
-        };
-        if let Some(verdict) = maps.verdict(&question.combination)
-            && verdict.precedence < question.verdict.precedence
-        {
-            question.verdict = *verdict;
-        }
-    }
-}
-
-/// The class's number in a layer.
-#[inline(always)]
-fn id(class: &Class, layer: u8) -> u32 {
-    const { assert!(ANY == 3) };
-    class.ids[(layer & ANY) as usize]
+const fn number_in(numbers: u64, layer: u8) -> u64 {
+    // Nothing is left of a layer beyond the last.
+    const { assert!(LAYERS as u32 * NUMBER_BITS == 63) };
+    numbers >> ((layer as u32 * NUMBER_BITS) & 63) & ((1 << NUMBER_BITS) - 1)
 }
 
 /// The class that three levels of pages give.
@@ -209,18 +213,16 @@ fn port_class<M: Maps>(maps: &M, first: u32, protocol: u8, port: u16) -> Option<
     maps.class(maps.page(lower)?.entries[(port & 0xff) as usize])
 }
 
-/// Sets the class of the longest prefix that holds the source ([`SPACE_SOURCE_V4`]) or the destination
-/// ([`SPACE_DESTINATION_V4`]), of either family.
+/// Finds the class of the longest prefix that holds the source ([`SPACE_SOURCE_V4`]) or the destination
+/// ([`SPACE_DESTINATION_V4`]), of either family. `false` if the tables are damaged.
 #[inline(always)]
-pub fn find_address<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Question, space: u8) {
+pub fn find_address<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Question, space: u8) -> bool {
     let tuple = &question.tuple;
     let of_source = space < SPACE_DESTINATION_V4;
-    let [upper, lower] = halves(if of_source { &tuple.source } else { &tuple.destination });
-    // Of IPv4 the first 96 bits are always the same.
-    let skipped = if tuple.ipv6 == 0 { 96 } else { 0 };
-    let space = ((space + (tuple.ipv6 & 1)) as usize) & (ADDRESS_SPACES - 1);
-    let class = if of_source { &mut question.source } else { &mut question.destination };
-    *class = header.roots[space];
+    let [upper, lower]: [u64; 2] = zerocopy::transmute!(if of_source { tuple.source } else { tuple.destination });
+    let ipv6 = tuple.ipv6 & 1 != 0;
+    let space = ((space + ipv6 as u8) as usize) & (ADDRESS_SPACES - 1);
+    question.class = header.roots[space];
     (question.low, question.high) = (0, header.length_counts[space] as u32);
     for _ in 0..STEPS {
         if question.low >= question.high {
@@ -228,25 +230,80 @@ pub fn find_address<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Que
         }
         let middle = (question.low + question.high) / 2;
         let length = header.lengths[space][middle as usize & (MAX_LENGTHS - 1)];
-        let [upper_mask, lower_mask] = mask(length as u32 + skipped);
-        question.address = AddressKey {
-            address: bytes([upper & upper_mask.to_be(), lower & lower_mask.to_be()]),
-            length,
-            space: space as u8,
-            reserved: [0; 6],
+        let kind = kind(length, space as u8);
+        let found = if ipv6 {
+            let [upper_mask, lower_mask] = mask(length as u32);
+            question.key6 = Key6 { address: [upper & upper_mask.to_be(), lower & lower_mask.to_be()], kind };
+            find6(maps, header, question)
+        } else {
+            // Of the lower half of a mapped address the lower half.
+            let mask = !(u32::MAX as u64 >> (length & 63));
+            question.key = (u64::from_be(lower) & mask) << 32 | kind;
+            find4(maps, header, question)
         };
-        match maps.address(&question.address) {
-            Some(longer) => {
-                if of_source {
-                    question.source = *longer;
-                } else {
-                    question.destination = *longer;
-                }
-                question.low = middle + 1;
-            }
-            None => question.high = middle,
+        match found {
+            Found::Class(class) => (question.class, question.low) = (class, middle + 1),
+            Found::Nothing => question.high = middle,
+            Found::Damaged => return false,
         }
     }
+    let class = question.class;
+    question.note(maps, if of_source { SOURCE } else { DESTINATION }, class)
+}
+
+/// What NETWORKS4 or NETWORKS6 has.
+enum Found {
+    Class(Class),
+    Nothing,
+    Damaged,
+}
+
+impl Found {
+    #[inline(always)]
+    fn new<T>(found: Option<Option<&T>>, class: impl FnOnce(&T) -> Class) -> Self {
+        match found {
+            Some(Some(entry)) => Self::Class(class(entry)),
+            Some(None) => Self::Nothing,
+            None => Self::Damaged,
+        }
+    }
+}
+
+/// Looks [`Question::key`] up.
+#[inline(always)]
+fn find4<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Question) -> Found {
+    question.buckets = buckets(question.key, header.buckets4);
+    let found: Option<Option<&Network4>> = find_in(question.buckets, question.key, |number| maps.networks4(number));
+    Found::new(found, |network| Class { numbers: network.numbers, profile: profile(network.key) })
+}
+
+/// Looks [`Question::key6`] up.
+#[inline(always)]
+fn find6<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Question) -> Found {
+    question.buckets = buckets(question.key6, header.buckets6);
+    let found: Option<Option<&Network6>> = find_in(question.buckets, question.key6, |number| maps.networks6(number));
+    Found::new(found, |network| Class { numbers: network.numbers, profile: profile(network.key) })
+}
+
+/// The number of a profile in a network's key.
+#[inline(always)]
+const fn profile(key: u64) -> u64 {
+    key >> KIND_BITS & ((1 << NUMBER_BITS) - 1)
+}
+
+/// Looks into the buckets where a key may stand. `None` if the tables are damaged.
+#[inline(always)]
+fn find_in<'a, T: Entry + 'a, const N: usize>(
+    [first, second]: [u32; 2],
+    key: T::Key,
+    bucket: impl Fn(u32) -> Option<&'a Bucket<T, N>>,
+) -> Option<Option<&'a T>> {
+    let fullest = bucket(first)?;
+    let found = fullest.find(key);
+    if found.is_some() || !fullest.is_full() {
+        return Some(found);
+    }
+    Some(bucket(second)?.find(key))
 }
 
 /// The first `length` bits, at least one and at most 128.
@@ -257,15 +314,4 @@ const fn mask(length: u32) -> [u64; 2] {
     let from_128 = (length as u64 >> 7).wrapping_neg();
     let part = !(u64::MAX >> (length & 63));
     [from_64 | part, from_64 & part | from_128]
-}
-
-/// Both halves of an address, in the order of memory.
-#[inline(always)]
-fn halves(address: &[u8; 16]) -> [u64; 2] {
-    zerocopy::transmute!(*address)
-}
-
-#[inline(always)]
-fn bytes(halves: [u64; 2]) -> [u8; 16] {
-    zerocopy::transmute!(halves)
 }

@@ -1,10 +1,12 @@
 //! What a compiled policy says of a packet. The programs, the compiler's check of what it wrote, and the tests run this
 //! same code.
 
+mod bucket;
 mod look_up;
 
+pub use bucket::{Entry, Key, buckets};
 pub use look_up::{
-    Maps, NO_RULE, Question, Steps, find_address, find_interface, find_service, find_source_port, look_up, try_shapes,
+    Maps, Question, Steps, find_address, find_interface, find_service, find_source_port, look_up, try_shapes,
 };
 
 use crate::abi::interface;

@@ -1,10 +1,6 @@
 //! Rules with `audit`: what they would decide is counted and reported, and has no other effect.
 
-use mseg_ebpf::abi::{
-    policy::{ACTION_ALLOW, MAX_AUDITS},
-    reason::Reason,
-    session::SessionKey,
-};
+use mseg_ebpf::abi::{policy::MAX_AUDITS, reason::Reason, session::SessionKey};
 
 use super::{account, classify, env::Env, events};
 
@@ -23,17 +19,17 @@ pub extern "C" fn report(env: *const Env, key: *const SessionKey) -> u32 {
         return 0;
     }
     for number in 0..MAX_AUDITS {
-        let rule = &header.audit_rules[number];
-        if question.audits >> number == 0 || rule.precedence > question.verdict.precedence {
+        let rule = header.audit_rules[number];
+        if question.audits >> number == 0 || rule > question.verdict {
             break;
         }
         if question.audits >> number & 1 == 0 {
             continue;
         }
-        account::hit(env, rule.rule, true);
-        let allow = rule.action == ACTION_ALLOW;
+        account::hit(env, rule.rule(), true);
+        let allow = rule.allows();
         let reason = if allow { Reason::RuleAllow } else { Reason::RuleDeny };
-        events::emit_audited(env, key, rule.rule, events::pack(reason, env.verdict(allow), 0));
+        events::emit_audited(env, key, rule.rule(), events::pack(reason, env.verdict(allow), 0));
     }
     1
 }

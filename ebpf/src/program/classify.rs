@@ -4,16 +4,15 @@ use mseg_ebpf::{
     abi::{
         interface,
         policy::{
-            ACTION_ALLOW, ATTRIBUTE_LOG, AddressKey, Class, Combination, DIRECTION_IN, POLICY_SLOTS, Page,
-            PolicyHeader, Verdict,
+            ACTION_ALLOW, Bucket4, Bucket6, Class, DIRECTION_IN, POLICY_SLOTS, Page, PolicyHeader, Profile,
+            VerdictBucket, thing,
         },
         reason::Reason,
         rule,
         session::SessionKey,
     },
     policy::{
-        Maps, NO_RULE, Question, Steps, Tuple, find_address, find_interface, find_service, find_source_port, look_up,
-        try_shapes,
+        Maps, Question, Steps, Tuple, find_address, find_interface, find_service, find_source_port, look_up, try_shapes,
     },
 };
 
@@ -84,15 +83,23 @@ impl Maps for Slot {
     }
 
     #[inline(always)]
-    fn address(&self, key: &AddressKey) -> Option<&Class> {
-        // SAFETY: frozen before it is put into the slot, and there until the program ends.
-        maps::ADDRESSES.get_value_ptr_mut(self.0 % POLICY_SLOTS, key).map(|class| unsafe { &*class })
+    fn profile(&self, number: u32) -> Option<&Profile> {
+        maps::PROFILES.get_value(self.0 % POLICY_SLOTS, &number)
     }
 
     #[inline(always)]
-    fn verdict(&self, combination: &Combination) -> Option<&Verdict> {
-        // SAFETY: likewise.
-        maps::VERDICTS.get_value_ptr_mut(self.0 % POLICY_SLOTS, combination).map(|verdict| unsafe { &*verdict })
+    fn networks4(&self, number: u32) -> Option<&Bucket4> {
+        maps::NETWORKS4.get_value(self.0 % POLICY_SLOTS, &number)
+    }
+
+    #[inline(always)]
+    fn networks6(&self, number: u32) -> Option<&Bucket6> {
+        maps::NETWORKS6.get_value(self.0 % POLICY_SLOTS, &number)
+    }
+
+    #[inline(always)]
+    fn verdicts(&self, number: u32) -> Option<&VerdictBucket> {
+        maps::VERDICTS.get_value(self.0 % POLICY_SLOTS, &number)
     }
 }
 
@@ -123,8 +130,8 @@ impl Steps for Slot {
     }
 
     #[inline(always)]
-    fn try_shapes(&mut self, _: &PolicyHeader, shapes: u64) -> bool {
-        classify_shapes(self.0, shapes) != 0
+    fn try_shapes(&mut self, _: &PolicyHeader) -> bool {
+        classify_shapes(self.0) != 0
     }
 }
 
@@ -166,8 +173,7 @@ pub extern "C" fn classify_address(generation: u32, space: u32) -> u32 {
     let (Some(header), Some(question)) = (header(generation), question()) else {
         return 0;
     };
-    find_address(&Slot(generation), header, question, space as u8);
-    1
+    find_address(&Slot(generation), header, question, space as u8) as u32
 }
 
 /// [`find_source_port`] for the question; likewise.
@@ -182,18 +188,16 @@ pub extern "C" fn classify_interface(generation: u32) -> u32 {
     let (Some(header), Some(question)) = (header(generation), question()) else {
         return 0;
     };
-    find_interface(&Slot(generation), header, question);
-    1
+    find_interface(&Slot(generation), header, question) as u32
 }
 
 /// [`try_shapes`] for the question; likewise.
 #[unsafe(no_mangle)]
-pub extern "C" fn classify_shapes(generation: u32, shapes: u64) -> u32 {
+pub extern "C" fn classify_shapes(generation: u32) -> u32 {
     let (Some(header), Some(question)) = (header(generation), question()) else {
         return 0;
     };
-    try_shapes(&Slot(generation), header, question, shapes);
-    1
+    try_shapes(&Slot(generation), header, question) as u32
 }
 
 /// Decides what [`ask`] was told by the rules of the packet's generation, else by the default of the direction, and
@@ -208,23 +212,21 @@ pub extern "C" fn classify(env: *const Env, key: *const SessionKey) -> u64 {
         return 0;
     };
     // A look-up that few policies need.
-    if header.by_interface | header.audits_by_interface != 0 {
+    if header.looks[thing::INTERFACE] | header.audits_by_interface != 0 {
         name_interface();
     }
     if look_up(&mut Slot(env.generation), header).is_none() {
         return 0;
     }
-    audit::report(env, key);
+    if header.audit_count != 0 {
+        audit::report(env, key);
+    }
     let Some(question) = question() else {
         return 0;
     };
-    let verdict = &question.verdict;
-    let decision = if verdict.precedence != NO_RULE {
-        Decision {
-            rule: verdict.rule,
-            allow: verdict.action == ACTION_ALLOW,
-            log: verdict.attributes & ATTRIBUTE_LOG != 0,
-        }
+    let verdict = question.verdict;
+    let decision = if verdict.is_some() {
+        Decision { rule: verdict.rule(), allow: verdict.allows(), log: verdict.logs() }
     } else if question.tuple.direction == DIRECTION_IN {
         Decision { rule: rule::DEFAULT_IN, allow: header.default_in == ACTION_ALLOW, log: false }
     } else {

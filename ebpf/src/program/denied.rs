@@ -3,6 +3,7 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use mseg_ebpf::abi::{
     denied::{Denied, EVENT_INTERVAL_NS},
+    policy::thing,
     reason::Reason,
     session::{FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_OUT, SessionKey, Traffic},
 };
@@ -51,7 +52,7 @@ pub extern "C" fn remembered(env: *const Env, key: *const SessionKey, sender_is_
     }
     // A rule may have looked at the interface's name, which can change.
     match classify::header(env.generation) {
-        Some(header) if header.by_interface == 0 => Decision { rule, allow: false, log: false }.pack(),
+        Some(header) if header.looks[thing::INTERFACE] == 0 => Decision { rule, allow: false, log: false }.pack(),
         _ => 0,
     }
 }

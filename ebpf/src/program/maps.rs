@@ -13,7 +13,9 @@ use mseg_ebpf::{
         fragment::{FragmentKey, Fragmented, MAX_FRAGMENTED},
         interface::Interface,
         meta::Meta,
-        policy::{AddressKey, Class, Combination, NamedRule, POLICY_SLOTS, Page, PolicyHeader, TextChunk, Verdict},
+        policy::{
+            Bucket4, Bucket6, Class, NamedRule, POLICY_SLOTS, Page, PolicyHeader, Profile, TextChunk, VerdictBucket,
+        },
         rule::{self, RuleHits},
         session::{MAX_DATAGRAMS, MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
         source::{MAX_SOURCES, Source, SourceKey},
@@ -52,8 +54,11 @@ pub(crate) static SOURCES: LruHashMap<SourceKey, Source, MAX_SOURCES> = LruHashM
 #[btf_map]
 pub(crate) static POLICY: ArrayOfMaps<Array<PolicyHeader, 1>, { POLICY_SLOTS as usize }> = ArrayOfMaps::new();
 
-// BPF_F_INNER_MAP (kernel 5.10): each generation's arrays are as long as it needs. Hashes may differ anyway.
+// BPF_F_INNER_MAP (kernel 5.10): each generation's arrays are as long as it needs.
 const AS_LONG_AS_NEEDED: usize = BPF_F_INNER_MAP as usize;
+// And begin at a page (array_map_alloc in kernel/bpf/arraymap.c), so that no entry lies across two cache lines; nobody maps
+// them.
+const ALIGNED: usize = AS_LONG_AS_NEEDED | BPF_F_MMAPABLE as usize;
 const SLOTS: usize = POLICY_SLOTS as usize;
 
 #[btf_map]
@@ -63,13 +68,19 @@ pub(crate) static RULES: ArrayOfMaps<Array<NamedRule, 1, AS_LONG_AS_NEEDED>, SLO
 pub(crate) static SERVICES: ArrayOfMaps<Array<Page, 1, AS_LONG_AS_NEEDED>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
-pub(crate) static CLASSES: ArrayOfMaps<Array<Class, 1, AS_LONG_AS_NEEDED>, SLOTS> = ArrayOfMaps::new();
+pub(crate) static CLASSES: ArrayOfMaps<Array<Class, 1, ALIGNED>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
-pub(crate) static ADDRESSES: ArrayOfMaps<HashMap<AddressKey, Class, 1>, SLOTS> = ArrayOfMaps::new();
+pub(crate) static PROFILES: ArrayOfMaps<Array<Profile, 1, ALIGNED>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
-pub(crate) static VERDICTS: ArrayOfMaps<HashMap<Combination, Verdict, 1>, SLOTS> = ArrayOfMaps::new();
+pub(crate) static NETWORKS4: ArrayOfMaps<Array<Bucket4, 1, ALIGNED>, SLOTS> = ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static NETWORKS6: ArrayOfMaps<Array<Bucket6, 1, ALIGNED>, SLOTS> = ArrayOfMaps::new();
+
+#[btf_map]
+pub(crate) static VERDICTS: ArrayOfMaps<Array<VerdictBucket, 1, ALIGNED>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
 pub(crate) static POLICY_TEXT: ArrayOfMaps<Array<TextChunk, 1, AS_LONG_AS_NEEDED>, SLOTS> = ArrayOfMaps::new();

@@ -1,9 +1,9 @@
-//! Networks as the regions they divide all addresses into, and the entries of ADDRESSES that find them.
+//! Networks as the regions they divide all addresses into, and the entries of NETWORKS4 and NETWORKS6 that find them.
 
 use std::collections::HashMap;
 
 use ipnet::IpNet;
-use mseg_ebpf::abi::policy::{AddressKey, Class, MAX_LENGTHS, PolicyHeader};
+use mseg_ebpf::abi::policy::{Class, KIND_BITS, MAX_LENGTHS, Network4, Network6, PolicyHeader, kind};
 
 use super::partition::{NO_SET, Partition, TooMany};
 
@@ -76,16 +76,9 @@ impl Family {
         Ok(family)
     }
 
-    /// Writes the entries of `space`. `classes` are by list.
-    pub(super) fn write(
-        &self,
-        space: u8,
-        classes: &[Class],
-        header: &mut PolicyHeader,
-        addresses: &mut HashMap<AddressKey, Class>,
-    ) {
-        let class = |list: u32| classes[list as usize];
-        header.roots[space as usize] = class(self.root);
+    /// Adds the entries of `space`. `classes` are by list.
+    pub(super) fn write(&self, space: u8, classes: &[Class], header: &mut PolicyHeader, networks: &mut Networks) {
+        header.roots[space as usize] = classes[self.root as usize];
         let mut in_use = [false; MAX_LENGTHS + 1];
         for network in &self.networks {
             in_use[network.length as usize] = true;
@@ -94,8 +87,9 @@ impl Family {
         header.lengths[space as usize][..lengths.len()].copy_from_slice(&lengths);
         header.length_counts[space as usize] = lengths.len() as u8;
 
+        let mut lists: HashMap<(u128, u8), u32> = HashMap::with_capacity(self.networks.len());
         for network in &self.networks {
-            addresses.insert(self.key(space, network.bits, network.length), class(network.list));
+            lists.insert((network.bits, network.length), network.list);
         }
         for network in &self.networks {
             // As the programs search: where they must go on to longer ones, there is an entry that says so.
@@ -111,9 +105,12 @@ impl Family {
                     continue;
                 }
                 low = middle + 1;
-                let key = self.key(space, cut(network.bits, length), length);
-                addresses.entry(key).or_insert_with(|| class(self.longest(network, length)));
+                let marker = (cut(network.bits, length), length);
+                lists.entry(marker).or_insert_with(|| self.longest(network, length));
             }
+        }
+        for ((bits, length), list) in lists {
+            networks.add(self.ipv6, bits, kind(length, space), classes[list as usize]);
         }
     }
 
@@ -128,9 +125,28 @@ impl Family {
         }
         self.root
     }
+}
 
-    fn key(&self, space: u8, bits: u128, length: u8) -> AddressKey {
-        let bits = if self.ipv6 { bits } else { bits >> 96 | 0xffff << 32 };
-        AddressKey { address: bits.to_be_bytes(), length, space, reserved: [0; 6] }
+/// The entries of NETWORKS4 and NETWORKS6, in no order.
+#[derive(Default)]
+pub(super) struct Networks {
+    pub(super) v4: Vec<Network4>,
+    pub(super) v6: Vec<Network6>,
+}
+
+impl Networks {
+    pub(super) fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// `bits` are those of a network of either family from the highest on, or of an interface's name.
+    pub(super) fn add(&mut self, wide: bool, bits: u128, kind: u64, class: Class) {
+        let Class { numbers, profile } = class;
+        let key = profile << KIND_BITS | kind;
+        if wide {
+            self.v6.push(Network6 { address: zerocopy::transmute!(bits.to_be_bytes()), key, numbers });
+        } else {
+            self.v4.push(Network4 { key: ((bits >> 96) as u64) << 32 | key, numbers });
+        }
     }
 }

@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 
-use mseg_ebpf::abi::{policy::Verdict, rule};
+use mseg_ebpf::abi::{
+    policy::{ACTION_ALLOW, Verdict},
+    rule,
+};
 
-use super::{RuleIds, Tables, action};
+use super::{RuleIds, Tables};
 use crate::{
     error::{Error, Result},
     policy::{
-        Address, Addresses, Policy, Sets,
+        Action, Address, Addresses, Policy, Sets,
         evaluate::{Cause, Decision, Packet, PacketDirection, evaluate},
         sample::samples,
     },
@@ -62,21 +65,19 @@ fn work(policy: &Policy) -> usize {
 /// What the tables say that the policy does not, in words.
 pub fn difference(policy: &Policy, tables: &Tables, ids: &RuleIds, packet: &Packet) -> Option<String> {
     let Decision { action: decided, cause, audited, .. } = evaluate(policy, packet);
-    let expected = (action(decided), ids.get(cause.name()), audited.iter().map(|rule| ids.get(&rule.name)).collect());
+    let allowed = decided == Action::Allow;
+    let expected = (allowed, ids.get(cause.name()), audited.iter().map(|rule| ids.get(&rule.name)).collect());
     let Some(answer) = tables.look_up(&packet.tuple()) else {
         return Some("the tables are damaged".to_owned());
     };
-    let Verdict { action, rule, .. } = answer.verdict.unwrap_or(match packet.direction {
-        PacketDirection::In => {
-            Verdict { action: tables.header.default_in, rule: rule::DEFAULT_IN, ..Verdict::default() }
-        }
-        PacketDirection::Out => {
-            Verdict { action: tables.header.default_out, rule: rule::DEFAULT_OUT, ..Verdict::default() }
-        }
-    });
-    let found: (u8, Option<u32>, Vec<Option<u32>>) =
-        (action, Some(rule), answer.audited.iter().map(|verdict| Some(verdict.rule)).collect());
-    let logs = answer.verdict.is_some_and(|verdict| verdict.attributes != 0);
+    let (allows, rule) = match (answer.verdict, packet.direction) {
+        (Some(verdict), _) => (verdict.allows(), verdict.rule()),
+        (None, PacketDirection::In) => (tables.header.default_in == ACTION_ALLOW, rule::DEFAULT_IN),
+        (None, PacketDirection::Out) => (tables.header.default_out == ACTION_ALLOW, rule::DEFAULT_OUT),
+    };
+    let found: (bool, Option<u32>, Vec<Option<u32>>) =
+        (allows, Some(rule), answer.audited.iter().map(|verdict| Some(verdict.rule())).collect());
+    let logs = answer.verdict.is_some_and(Verdict::logs);
     if found == expected && logs == matches!(cause, Cause::Rule(rule) if rule.log) {
         return None;
     }

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use mseg_ebpf::abi::policy::{ANY, Class, Combination, LAYERS, MAX_SHAPES, MAX_VERDICTS, Shape, Verdict};
+use mseg_ebpf::abi::policy::{
+    ANY, Class, LAYERS, MAX_SHAPES, MAX_VERDICTS, NUMBER_BITS, Profile, Shape, Verdict, VerdictEntry,
+    thing::{self, DESTINATION, INTERFACE, SERVICE, SOURCE, SOURCE_PORT},
+};
 
 use super::{
-    item::{DESTINATION, INTERFACE, Item, SERVICE, SOURCE, SOURCE_PORT, THINGS},
+    item::{Interner, Item},
     partition::{Classes, Partition},
 };
 
@@ -22,11 +25,11 @@ const PARTINGS: [usize; 9] = [1, 4, 16, 64, 256, 1024, 4096, 16_384, 65_536];
 /// A policy's classes, shapes and verdicts.
 pub(super) struct Combined {
     /// By thing.
-    classes: [Classes; THINGS],
+    classes: [Classes; thing::COUNT],
     pub(super) shapes: Vec<Shape>,
-    pub(super) verdicts: HashMap<Combination, Verdict>,
+    verdicts: HashMap<u64, Verdict>,
     /// By thing, layer and class: the shapes that have a verdict for it.
-    in_use: [[Vec<u64>; LAYERS]; THINGS],
+    in_use: [[Vec<u64>; LAYERS]; thing::COUNT],
 }
 
 /// The entries that rules would take are more than fit: each rule's, the largest first.
@@ -37,9 +40,9 @@ pub(super) struct TooManyVerdicts<'a>(pub(super) Vec<(&'a str, u64)>);
 /// thing.
 pub(super) fn combine<'a>(
     items: &[Item<'a>],
-    partitions: &[Partition; THINGS],
-    sets: [usize; THINGS],
-    whole: &[Vec<u32>; THINGS],
+    partitions: &[Partition; thing::COUNT],
+    sets: [usize; thing::COUNT],
+    whole: &[Vec<u32>; thing::COUNT],
 ) -> Result<Combined, TooManyVerdicts<'a>> {
     // What only tries needs no classes: it is found by its bit.
     let mut needed = sets.map(|count| vec![false; count]);
@@ -55,7 +58,7 @@ pub(super) fn combine<'a>(
         Classes::new(&partitions[thing], layer)
     };
     // All addresses of a family are wider than anything else, and stand in a layer of their own.
-    let single = || -> [Classes; THINGS] {
+    let single = || -> [Classes; thing::COUNT] {
         std::array::from_fn(|thing| layers(thing, &|set| whole[thing].contains(&(set as u32)).into()))
     };
 
@@ -100,7 +103,7 @@ pub(super) fn combine<'a>(
 }
 
 /// The entries of each rule, the largest first.
-fn sizes<'a>(items: &[Item<'a>], classes: &[Classes; THINGS]) -> Vec<(&'a str, u64)> {
+fn sizes<'a>(items: &[Item<'a>], classes: &[Classes; thing::COUNT]) -> Vec<(&'a str, u64)> {
     let mut sizes: Vec<(&str, u64)> =
         items.iter().filter(|item| !item.audit).map(|item| (item.name, size(item, classes))).collect();
     sizes.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
@@ -119,7 +122,7 @@ fn partings(widths: &[usize]) -> Vec<Vec<usize>> {
 }
 
 /// Entries of a rule, if no other has the same.
-fn size(item: &Item<'_>, classes: &[Classes; THINGS]) -> u64 {
+fn size(item: &Item<'_>, classes: &[Classes; thing::COUNT]) -> u64 {
     let counts = item.sets.iter().zip(classes).map(|(set, classes)| match set {
         None => 1,
         Some(set) => classes.of_set[*set as usize].len() as u64,
@@ -127,61 +130,66 @@ fn size(item: &Item<'_>, classes: &[Classes; THINGS]) -> u64 {
     counts.fold(1, u64::saturating_mul)
 }
 
-fn total(items: &[Item<'_>], classes: &[Classes; THINGS]) -> u64 {
+fn total(items: &[Item<'_>], classes: &[Classes; thing::COUNT]) -> u64 {
     let decisive = items.iter().filter(|item| !item.audit);
     decisive.fold(0, |total, item| total.saturating_add(size(item, classes)))
 }
 
 /// The layers that a rule looks at.
-fn layers(item: &Item<'_>, classes: &[Classes; THINGS]) -> [u8; THINGS] {
+fn layers(item: &Item<'_>, classes: &[Classes; thing::COUNT]) -> [u8; thing::COUNT] {
     std::array::from_fn(|thing| item.sets[thing].and_then(|set| classes[thing].layer[set as usize]).unwrap_or(ANY))
 }
 
-fn shapes(items: &[Item<'_>], classes: &[Classes; THINGS]) -> BTreeSet<[u8; THINGS]> {
+fn shapes(items: &[Item<'_>], classes: &[Classes; thing::COUNT]) -> BTreeSet<[u8; thing::COUNT]> {
     items.iter().filter(|item| !item.audit).map(|item| layers(item, classes)).collect()
 }
 
 impl Combined {
-    /// `None` if there are more than [`MAX_VERDICTS`].
-    fn new(items: &[Item<'_>], classes: [Classes; THINGS]) -> Option<Self> {
+    /// `None` if there are more than [`MAX_VERDICTS`], or so many classes that their keys do not fit into 64 bits.
+    fn new(items: &[Item<'_>], classes: [Classes; thing::COUNT]) -> Option<Self> {
         let mut shapes: Vec<Shape> = Vec::new();
-        let mut numbers: HashMap<[u8; THINGS], u32> = HashMap::new();
+        let mut numbers: HashMap<[u8; thing::COUNT], usize> = HashMap::new();
         let mut verdicts = HashMap::new();
-        let mut in_use: [[Vec<u64>; LAYERS]; THINGS] =
+        // Those of the shapes so far: the keys of the next stand after them.
+        let mut keys = 0;
+        let mut in_use: [[Vec<u64>; LAYERS]; thing::COUNT] =
             std::array::from_fn(|thing| std::array::from_fn(|layer| vec![0; classes[thing].counts[layer] as usize]));
         // In the order of precedence: what is there decides before what would come.
         for item in items.iter().filter(|item| !item.audit) {
             let layers = layers(item, &classes);
-            let shape = *numbers.entry(layers).or_insert_with(|| {
-                let [source, destination, service, source_port, interface] = layers;
-                let first = item.verdict.precedence;
-                let reserved = [0; 3];
-                shapes.push(Shape { first, source, destination, service, source_port, interface, reserved });
-                shapes.len() as u32 - 1
-            });
+            let number = match numbers.get(&layers) {
+                Some(known) => *known,
+                None => {
+                    let shape = Shape::default();
+                    let shape = Shape { first: item.verdict.precedence(), layers, base: keys, ..shape };
+                    let (shape, next) = with_strides(shape, &classes)?;
+                    keys = next;
+                    shapes.push(shape);
+                    numbers.insert(layers, shapes.len() - 1);
+                    shapes.len() - 1
+                }
+            };
+            let Shape { base, strides, .. } = shapes[number];
             let ids = |thing: usize| match item.sets[thing] {
                 None => &[0][..],
                 Some(set) => &classes[thing].of_set[set as usize],
             };
             for (thing, layer) in layers.iter().enumerate().filter(|(_, layer)| **layer != ANY) {
                 for class in ids(thing) {
-                    in_use[thing][*layer as usize][*class as usize] |= 1 << shape;
+                    in_use[thing][*layer as usize][*class as usize] |= 1 << number;
                 }
             }
+            let key = |thing: usize, class: u32| u64::from(class) * strides[thing];
             for source in ids(SOURCE) {
+                let base = base + key(SOURCE, *source);
                 for destination in ids(DESTINATION) {
+                    let base = base + key(DESTINATION, *destination);
                     for service in ids(SERVICE) {
+                        let base = base + key(SERVICE, *service);
                         for source_port in ids(SOURCE_PORT) {
+                            let base = base + key(SOURCE_PORT, *source_port);
                             for interface in ids(INTERFACE) {
-                                let combination = Combination {
-                                    shape,
-                                    source: *source,
-                                    destination: *destination,
-                                    service: *service,
-                                    source_port: *source_port,
-                                    interface: *interface,
-                                };
-                                verdicts.entry(combination).or_insert(item.verdict);
+                                verdicts.entry(base + key(INTERFACE, *interface)).or_insert(item.verdict);
                             }
                         }
                         if verdicts.len() > MAX_VERDICTS {
@@ -196,28 +204,52 @@ impl Combined {
 
     /// The shapes that look at a thing, by bit.
     pub(super) fn shapes_by(&self, thing: usize) -> u64 {
-        let looks = |shape: &Shape| {
-            [shape.source, shape.destination, shape.service, shape.source_port, shape.interface][thing] != ANY
-        };
-        self.shapes.iter().enumerate().filter(|(_, shape)| looks(shape)).map(|(number, _)| 1 << number).sum()
+        let looks = self.shapes.iter().enumerate().filter(|(_, shape)| shape.layers[thing] != ANY);
+        looks.map(|(number, _)| 1 << number).sum()
+    }
+
+    /// The entries of VERDICTS, in no order.
+    pub(super) fn verdicts(&self) -> Vec<VerdictEntry> {
+        self.verdicts.iter().map(|(key, verdict)| VerdictEntry { key: *key, verdict: *verdict }).collect()
     }
 
     /// The classes of a thing by list. `audits` are the bits of each set's rules with `audit`, `everywhere` those of the
     /// rules that do not look at it.
-    pub(super) fn classes(&self, thing: usize, partition: &Partition, audits: &[u64], everywhere: u64) -> Vec<Class> {
+    pub(super) fn classes(
+        &self,
+        thing: usize,
+        partition: &Partition,
+        audits: &[u64],
+        everywhere: u64,
+        profiles: &mut Interner<Profile>,
+    ) -> Vec<Class> {
         let all = if self.shapes.len() == MAX_SHAPES { u64::MAX } else { (1 << self.shapes.len()) - 1 };
         let indifferent = all & !self.shapes_by(thing);
         let of_list = partition.lists.iter().zip(&self.classes[thing].of_list);
         of_list
-            .map(|(list, numbers)| {
-                let mut class = Class { shapes: indifferent, audits: everywhere, ids: [0; LAYERS + 1] };
-                class.ids[..LAYERS].copy_from_slice(numbers);
-                for (layer, number) in numbers.iter().enumerate().filter(|(_, number)| **number != 0) {
-                    class.shapes |= self.in_use[thing][layer][*number as usize];
+            .map(|(list, of_list)| {
+                let mut profile = Profile { shapes: indifferent, audits: everywhere };
+                let mut numbers = 0;
+                for (layer, number) in of_list.iter().enumerate().filter(|(_, number)| **number != 0) {
+                    numbers |= u64::from(*number) << (layer as u32 * NUMBER_BITS);
+                    profile.shapes |= self.in_use[thing][layer][*number as usize];
                 }
-                class.audits |= list.iter().fold(0, |bits, set| bits | audits[*set as usize]);
-                class
+                profile.audits |= list.iter().fold(0, |bits, set| bits | audits[*set as usize]);
+                Class { numbers, profile: profiles.intern(profile).into() }
             })
             .collect()
     }
+}
+
+/// Sets the strides of a shape, such that each combination of classes has a key of its own, from [`Shape::base`] on. And
+/// the key after the last.
+fn with_strides(mut shape: Shape, classes: &[Classes; thing::COUNT]) -> Option<(Shape, u64)> {
+    let mut stride: u64 = 1;
+    for ((layer, classes), own) in shape.layers.iter().zip(classes).zip(&mut shape.strides) {
+        if *layer != ANY {
+            *own = stride;
+            stride = stride.checked_mul(classes.counts[*layer as usize].into())?;
+        }
+    }
+    Some((shape, shape.base.checked_add(stride)?))
 }

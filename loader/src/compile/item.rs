@@ -4,23 +4,18 @@ use std::{collections::HashMap, hash::Hash};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mseg_ebpf::abi::{
-    policy::{ACTION_ALLOW, ATTRIBUTE_LOG, DIRECTION_IN, DIRECTION_OUT, Verdict},
+    policy::{
+        DIRECTION_IN, DIRECTION_OUT, Verdict,
+        thing::{self, DESTINATION, SOURCE},
+    },
     rule,
 };
 
 use super::{
-    action, dhcp,
+    dhcp,
     prefix::{Resolver, ranges},
 };
-use crate::policy::{Addresses, IcmpType, Policy, PortRange, Protocol, Rule, Selector, Sets};
-
-/// What rules look at: indexes of [`Item::sets`].
-pub(super) const SOURCE: usize = 0;
-pub(super) const DESTINATION: usize = 1;
-pub(super) const SERVICE: usize = 2;
-pub(super) const SOURCE_PORT: usize = 3;
-pub(super) const INTERFACE: usize = 4;
-pub(super) const THINGS: usize = 5;
+use crate::policy::{Action, Addresses, IcmpType, Policy, PortRange, Protocol, Rule, Selector, Sets};
 
 /// A rule, or another line that decides.
 pub(super) struct Item<'a> {
@@ -28,8 +23,8 @@ pub(super) struct Item<'a> {
     pub(super) verdict: Verdict,
     /// It is only tried.
     pub(super) audit: bool,
-    /// Numbers of the sets that it looks at, none for anything.
-    pub(super) sets: [Option<u32>; THINGS],
+    /// Numbers of the sets that it looks at by [`thing`], none for anything.
+    pub(super) sets: [Option<u32>; thing::COUNT],
 }
 
 /// Values by number, each once.
@@ -87,24 +82,24 @@ impl<'a> Items<'a> {
             known: HashMap::new(),
         };
         for (id, selector) in built_in {
-            let verdict = Verdict { rule: *id, action: ACTION_ALLOW, ..Verdict::default() };
-            builder.add(rule::RESERVED_NAMES[*id as usize], selector, verdict, false);
+            let verdict = |precedence| Verdict::new(precedence, *id, true, false);
+            builder.add(rule::RESERVED_NAMES[*id as usize], selector, &verdict, false);
         }
         let mut order: Vec<(&Rule, u32)> = policy.rules.iter().zip(ids).map(|(rule, (id, _))| (rule, *id)).collect();
-        // A stable sort: of equals, the first in the text stays first; deny (0) goes before allow.
-        order.sort_by_key(|(rule, _)| (rule.priority, action(rule.action)));
+        // A stable sort: of equals, the first in the text stays first; deny goes before allow.
+        let allows = |rule: &Rule| rule.action == Action::Allow;
+        order.sort_by_key(|(rule, _)| (rule.priority, allows(rule)));
         for (rule, id) in order {
-            let attributes = if rule.log { ATTRIBUTE_LOG } else { 0 };
-            let verdict = Verdict { rule: id, action: action(rule.action), attributes, ..Verdict::default() };
-            builder.add(&rule.name, &rule.selector, verdict, rule.audit);
+            let verdict = |precedence| Verdict::new(precedence, id, allows(rule), rule.log);
+            builder.add(&rule.name, &rule.selector, &verdict, rule.audit);
         }
         builder.items
     }
 
     /// The sets that are all addresses of a family, by thing.
-    pub(super) fn whole(&self) -> [Vec<u32>; THINGS] {
+    pub(super) fn whole(&self) -> [Vec<u32>; thing::COUNT] {
         let whole = |networks: &[IpNet]| networks.len() == 1 && networks[0].prefix_len() == 0;
-        let mut found: [Vec<u32>; THINGS] = Default::default();
+        let mut found: [Vec<u32>; thing::COUNT] = Default::default();
         for (thing, networks) in self.networks.iter().enumerate() {
             let sets = (0..).zip(&networks.values);
             found[thing].extend(sets.filter(|(_, set)| whole(set)).map(|(number, _)| number));
@@ -130,7 +125,8 @@ enum Family {
 }
 
 impl<'a> Builder<'a> {
-    fn add(&mut self, name: &'a str, selector: &'a Selector, verdict: Verdict, audit: bool) {
+    /// `verdict` is by precedence.
+    fn add(&mut self, name: &'a str, selector: &'a Selector, verdict: &dyn Fn(u32) -> Verdict, audit: bool) {
         let precedence = self.items.items.len() as u32;
         // ICMP is of one family; both sides then are.
         let family = match selector.protocol {
@@ -154,7 +150,7 @@ impl<'a> Builder<'a> {
         let interface = selector.interface.as_deref().map(|name| self.items.interfaces.intern(name));
         self.items.items.push(Item {
             name,
-            verdict: Verdict { precedence, ..verdict },
+            verdict: verdict(precedence),
             audit,
             sets: [source, destination, service, source_port, interface],
         });

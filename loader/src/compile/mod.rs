@@ -2,6 +2,7 @@
 //! by name.
 
 mod address;
+mod bucket;
 mod check;
 mod combine;
 mod ids;
@@ -13,22 +14,21 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mseg_ebpf::abi::{
     policy::{
-        ACTION_ALLOW, ACTION_DENY, ANY, AddressKey, Class, DIRECTION_IN, DIRECTION_OUT, MAX_ADDRESSES, MAX_AUDITS,
-        MAX_LENGTHS, MAX_SHAPES, MAX_VERDICTS, NamedRule, PAGE_IN, PAGE_OUT, PAGE_SOURCE_PORTS, PolicyHeader,
-        SPACE_DESTINATION_V4, SPACE_INTERFACE, SPACE_SOURCE_V4, SPACES, Shape, TEXT_CHUNK, TEXT_CHUNKS, Verdict,
+        ACTION_ALLOW, ACTION_DENY, ANY, Class, DIRECTION_IN, DIRECTION_OUT, MAX_AUDITS, MAX_CLASSES, MAX_LENGTHS,
+        MAX_NETWORKS, MAX_SHAPES, MAX_VERDICTS, NamedRule, PAGE_IN, PAGE_OUT, PAGE_SOURCE_PORTS, PolicyHeader, Profile,
+        SPACE_DESTINATION_V4, SPACE_INTERFACE, SPACE_SOURCE_V4, SPACES, Shape, TEXT_CHUNK, TEXT_CHUNKS, Verdict, kind,
+        thing::{self, DESTINATION, INTERFACE, SERVICE, SOURCE, SOURCE_PORT},
     },
     rule::NAME_LEN,
 };
 
 use self::{
-    address::Family,
+    address::{Family, Networks},
     combine::{Combined, combine},
-    item::{DESTINATION, INTERFACE, Item, Items, SERVICE, SOURCE, SOURCE_PORT, THINGS},
+    item::{Interner, Item, Items},
     partition::{Partition, TooMany},
     service::Pages,
 };
@@ -64,7 +64,7 @@ pub struct Compiled {
 ///
 /// # Errors
 /// [`Code::InvalidPolicy`] if the policy makes no sense, or does not fit in the maps: more than [`MAX_TEXT`] bytes of
-/// text, [`MAX_VERDICTS`] combinations, [`MAX_ADDRESSES`] networks or [`MAX_AUDITS`] rules with `audit`, or more rules
+/// text, [`MAX_VERDICTS`] combinations, [`MAX_NETWORKS`] networks or [`MAX_AUDITS`] rules with `audit`, or more rules
 /// than there are ids.
 pub fn compile(policy: &Policy, ids: &mut RuleIds) -> Result<Compiled> {
     let text = policy.to_string();
@@ -98,7 +98,7 @@ fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<T
         )));
     }
 
-    let mut partitions: [Partition; THINGS] = std::array::from_fn(|_| Partition::new());
+    let mut partitions: [Partition; thing::COUNT] = std::array::from_fn(|_| Partition::new());
     let mut families = |thing: usize| -> Result<[Family; 2], TooMany> {
         let (sets, partition) = (&all.networks[thing].values, &mut partitions[thing]);
         Ok([Family::new(false, sets, partition)?, Family::new(true, sets, partition)?])
@@ -142,7 +142,8 @@ fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<T
         invalid(format!("the policy needs more than the {MAX_VERDICTS} combinations that fit; the largest rules: {}", largest(&too_many.0))).hint(hint)
     })?;
 
-    let classes: [Vec<Class>; THINGS] = std::array::from_fn(|thing| {
+    let mut profiles: Interner<Profile> = Interner::default();
+    let classes: [Vec<Class>; thing::COUNT] = std::array::from_fn(|thing| {
         let mut of_set = vec![0; sets[thing]];
         let mut everywhere = 0;
         for (bit, item) in audits.iter().enumerate() {
@@ -151,30 +152,36 @@ fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<T
                 None => everywhere |= 1 << bit,
             }
         }
-        combined.classes(thing, &partitions[thing], &of_set, everywhere)
+        combined.classes(thing, &partitions[thing], &of_set, everywhere, &mut profiles)
     });
     let mut header = header(policy, &combined, &audits);
-    let mut addresses = HashMap::new();
+    if classes.iter().any(|classes| classes.len() > MAX_CLASSES) || profiles.values.len() > MAX_CLASSES {
+        return Err(invalid(format!(
+            "the rules tell more than {MAX_CLASSES} groups of addresses or ports apart; the largest rules: {}",
+            largest(&most_networks(&all))
+        ))
+        .hint("give rules that look at the same the same set"));
+    }
+    let mut networks = Networks::default();
     for (family, space) in sources.iter().zip(SPACE_SOURCE_V4..) {
-        family.write(space, &classes[SOURCE], &mut header, &mut addresses);
+        family.write(space, &classes[SOURCE], &mut header, &mut networks);
     }
     for (family, space) in destinations.iter().zip(SPACE_DESTINATION_V4..) {
-        family.write(space, &classes[DESTINATION], &mut header, &mut addresses);
+        family.write(space, &classes[DESTINATION], &mut header, &mut networks);
     }
     header.roots[SPACE_INTERFACE as usize] = classes[INTERFACE][partition::NO_SET as usize];
     for (name, list) in all.interfaces.values.iter().zip(interface_lists) {
-        let mut address = [0; 16];
-        for (to, from) in address.iter_mut().zip(name.bytes()) {
+        let mut bytes = [0; 16];
+        for (to, from) in bytes.iter_mut().zip(name.bytes()) {
             *to = from;
         }
-        let key = AddressKey { address, length: 0, space: SPACE_INTERFACE, reserved: [0; 6] };
-        addresses.insert(key, classes[INTERFACE][list as usize]);
+        networks.add(true, u128::from_be_bytes(bytes), kind(0, SPACE_INTERFACE), classes[INTERFACE][list as usize]);
     }
-    if addresses.len() > MAX_ADDRESSES {
+    if networks.len() > MAX_NETWORKS {
         let widest = largest(&most_networks(&all));
         return Err(invalid(format!(
-            "the policy takes {} entries for networks, and {MAX_ADDRESSES} fit; the largest rules: {widest}",
-            addresses.len()
+            "the policy takes {} entries for networks, and {MAX_NETWORKS} fit; the largest rules: {widest}",
+            networks.len()
         ))
         .hint("use fewer, wider networks"));
     }
@@ -183,15 +190,21 @@ fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<T
     header.text_bytes = text_bytes as u32;
     header.pages = pages.pages.len() as u32;
     header.classes = classes.len() as u32;
-    header.addresses = addresses.len() as u32;
-    header.verdicts = combined.verdicts.len() as u32;
+    header.profiles = profiles.values.len() as u32;
+    header.networks = networks.len() as u32;
+    let (networks4, networks6) = (bucket::fill(networks.v4), bucket::fill(networks.v6));
+    (header.buckets4, header.buckets6) = (networks4.len() as u32, networks6.len() as u32);
+    let entries = combined.verdicts();
+    header.verdicts = entries.len() as u32;
+    let verdicts = bucket::fill(entries);
+    header.verdict_buckets = verdicts.len() as u32;
     let rules = ids.iter().map(|(id, name)| named(*id, name)).collect();
-    Ok(Tables { header, rules, pages: pages.pages, classes, addresses, verdicts: combined.verdicts })
+    let (pages, profiles) = (pages.pages, profiles.values);
+    Ok(Tables { header, rules, pages, classes, profiles, networks4, networks6, verdicts })
 }
 
 fn header(policy: &Policy, combined: &Combined, audits: &[&Item<'_>]) -> PolicyHeader {
-    let unused =
-        Shape { source: ANY, destination: ANY, service: ANY, source_port: ANY, interface: ANY, ..Shape::default() };
+    let unused = Shape { layers: [ANY; thing::COUNT], ..Shape::default() };
     let mut header = PolicyHeader {
         generation: 0,
         rules: 0,
@@ -205,12 +218,13 @@ fn header(policy: &Policy, combined: &Combined, audits: &[&Item<'_>]) -> PolicyH
         applied_unix_ns: 0,
         pages: 0,
         classes: 0,
-        addresses: 0,
+        profiles: 0,
+        networks: 0,
+        buckets4: 0,
+        buckets6: 0,
         verdicts: 0,
-        by_source: combined.shapes_by(SOURCE),
-        by_destination: combined.shapes_by(DESTINATION),
-        by_source_port: combined.shapes_by(SOURCE_PORT),
-        by_interface: combined.shapes_by(INTERFACE),
+        verdict_buckets: 0,
+        looks: std::array::from_fn(|thing| combined.shapes_by(thing)),
         audits_by_interface: 0,
         roots: [Class::default(); SPACES],
         shapes: [unused; MAX_SHAPES],

@@ -1,11 +1,11 @@
 //! The look-up tables of one generation, as the maps hold them, and the programs' own walk through them.
 
-use std::collections::HashMap;
-
 use mseg_ebpf::{
-    abi::policy::{AddressKey, Class, Combination, NamedRule, Page, PolicyHeader, Verdict},
+    abi::policy::{
+        Bucket4, Bucket6, Class, NamedRule, Page, PolicyHeader, Profile, Verdict, VerdictBucket, VerdictEntry,
+    },
     policy::{
-        Maps, NO_RULE, Question, Steps, Tuple, find_address, find_interface, find_service, find_source_port, look_up,
+        Entry, Maps, Question, Steps, Tuple, find_address, find_interface, find_service, find_source_port, look_up,
         try_shapes,
     },
 };
@@ -21,10 +21,14 @@ pub struct Tables {
     pub pages: Vec<Page>,
     /// CLASSES.
     pub classes: Vec<Class>,
-    /// ADDRESSES.
-    pub addresses: HashMap<AddressKey, Class>,
+    /// PROFILES.
+    pub profiles: Vec<Profile>,
+    /// NETWORKS4.
+    pub networks4: Vec<Bucket4>,
+    /// NETWORKS6.
+    pub networks6: Vec<Bucket6>,
     /// VERDICTS.
-    pub verdicts: HashMap<Combination, Verdict>,
+    pub verdicts: Vec<VerdictBucket>,
 }
 
 /// What the tables say of a packet.
@@ -48,12 +52,17 @@ impl Tables {
         look_up(&mut walk, &self.header)?;
         let Walk { tables, question: Question { verdict, audits, .. } } = walk;
         let audited = self.header.audit_rules.iter().enumerate();
-        let audited = audited.filter(|(bit, rule)| audits >> bit & 1 != 0 && rule.precedence < verdict.precedence);
+        let audited = audited.filter(|(bit, rule)| audits >> bit & 1 != 0 && **rule < verdict);
         Some(Answer {
-            verdict: (verdict.precedence != NO_RULE).then_some(verdict),
+            verdict: verdict.is_some().then_some(verdict),
             audited: audited.map(|(_, rule)| *rule).collect(),
             look_ups: tables.look_ups.get(),
         })
+    }
+
+    /// The entries of VERDICTS, in no order.
+    pub fn verdicts(&self) -> impl Iterator<Item = &VerdictEntry> {
+        self.verdicts.iter().flat_map(|bucket| &bucket.entries).filter(|entry| entry.is_some())
     }
 
     /// The same but for what is only known when it is put into the kernel: number and time of the generation.
@@ -67,7 +76,9 @@ impl Tables {
             && self.rules == other.rules
             && self.pages == other.pages
             && self.classes == other.classes
-            && self.addresses == other.addresses
+            && self.profiles == other.profiles
+            && self.networks4 == other.networks4
+            && self.networks6 == other.networks6
             && self.verdicts == other.verdicts
     }
 }
@@ -94,14 +105,24 @@ impl Maps for Counting<'_> {
         self.tables.classes.get(number as usize)
     }
 
-    fn address(&self, key: &AddressKey) -> Option<&Class> {
+    fn profile(&self, number: u32) -> Option<&Profile> {
         self.count();
-        self.tables.addresses.get(key)
+        self.tables.profiles.get(number as usize)
     }
 
-    fn verdict(&self, combination: &Combination) -> Option<&Verdict> {
+    fn networks4(&self, number: u32) -> Option<&Bucket4> {
         self.count();
-        self.tables.verdicts.get(combination)
+        self.tables.networks4.get(number as usize)
+    }
+
+    fn networks6(&self, number: u32) -> Option<&Bucket6> {
+        self.count();
+        self.tables.networks6.get(number as usize)
+    }
+
+    fn verdicts(&self, number: u32) -> Option<&VerdictBucket> {
+        self.count();
+        self.tables.verdicts.get(number as usize)
     }
 }
 
@@ -120,8 +141,7 @@ impl Steps for Walk<'_> {
     }
 
     fn find_address(&mut self, header: &PolicyHeader, space: u8) -> bool {
-        find_address(&self.tables, header, &mut self.question, space);
-        true
+        find_address(&self.tables, header, &mut self.question, space)
     }
 
     fn find_source_port(&mut self) -> bool {
@@ -129,12 +149,10 @@ impl Steps for Walk<'_> {
     }
 
     fn find_interface(&mut self, header: &PolicyHeader) -> bool {
-        find_interface(&self.tables, header, &mut self.question);
-        true
+        find_interface(&self.tables, header, &mut self.question)
     }
 
-    fn try_shapes(&mut self, header: &PolicyHeader, shapes: u64) -> bool {
-        try_shapes(&self.tables, header, &mut self.question, shapes);
-        true
+    fn try_shapes(&mut self, header: &PolicyHeader) -> bool {
+        try_shapes(&self.tables, header, &mut self.question)
     }
 }

@@ -1,6 +1,12 @@
 //! The tables, walked as the programs walk them, against the reference evaluator.
 
-use mseg_ebpf::abi::rule;
+use mseg_ebpf::{
+    abi::{
+        policy::{VerdictBucket, VerdictEntry},
+        rule,
+    },
+    policy::buckets,
+};
 
 use super::{check::difference, *};
 use crate::policy::{
@@ -59,27 +65,51 @@ fn the_tables_decide_as_the_evaluator_does() {
 #[test]
 fn an_empty_policy_has_the_failsafe_and_dhcp_only() {
     let compiled = compiled("");
-    let mut ids: Vec<u32> = compiled.tables.verdicts.values().map(|verdict| verdict.rule).collect();
+    let mut ids: Vec<u32> = compiled.tables.verdicts().map(|entry| entry.verdict.rule()).collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids, [rule::DHCP, rule::FAILSAFE]);
-    assert!(compiled.tables.verdicts.values().all(|verdict| verdict.action == ACTION_ALLOW));
+    assert!(compiled.tables.verdicts().all(|entry| entry.verdict.allows()));
     assert_eq!(compiled.tables.header.builtins, 0x7f);
     assert_eq!(compiled.tables.header.text_bytes as usize, compiled.text.len());
 }
 
 #[test]
-fn a_hundred_times_the_rules_take_the_same_look_ups() {
+fn a_hundred_times_the_rules_take_the_same_look_ups_but_for_full_buckets() {
+    let host = |n: u32| format!("10.{}.{}.{}", n >> 16, n >> 8 & 255, n & 255);
     let policy = |rules: u32| {
-        let rule = |n: u32| {
-            format!("rule r{n} allow in tcp from 10.{}.{}.{} to any port 443\n", n >> 16, n >> 8 & 255, n & 255)
-        };
-        (0..rules).map(rule).collect::<String>()
+        (0..rules).map(|n| format!("rule r{n} allow in tcp from {} to any port 443\n", host(n))).collect::<String>()
     };
-    let packet = tcp("10.0.0.7", "192.0.2.1", 443);
     let (few, many) = (compiled(&policy(100)), compiled(&policy(10_000)));
-    assert_eq!(look_ups(&few, &packet), look_ups(&many, &packet));
-    assert_eq!(many.tables.verdicts.len() - few.tables.verdicts.len(), 9_900);
+    let of = |compiled: &Compiled, n: u32| look_ups(compiled, &tcp(&host(n), "192.0.2.1", 443));
+    let (of_few, of_many) = ((0..100).map(|n| of(&few, n)), (0..10_000).map(|n| of(&many, n)));
+    // Two of them may have to look into a second bucket.
+    let least = of_few.clone().min().unwrap();
+    assert!(of_few.chain(of_many).all(|count| (least..=least + 2).contains(&count)), "{least}");
+    assert_eq!(many.tables.header.verdicts - few.tables.header.verdicts, 9_900);
+}
+
+#[test]
+fn every_entry_is_found_in_its_buckets_however_many_there_are() {
+    for count in [0, 1, 2, 3, 4, 5, 7, 100, 1_000, 100_000] {
+        let key = |n: u64| n.wrapping_mul(n) ^ n << 40;
+        let keys: std::collections::BTreeSet<u64> = (1..=count).map(key).collect();
+        let entry = |key: &u64| VerdictEntry { key: *key, verdict: Verdict::new(*key as u32, 64, true, false) };
+        let entries: Vec<VerdictEntry> = keys.iter().map(entry).collect();
+        let filled: Vec<VerdictBucket> = bucket::fill(entries.clone());
+        assert_eq!(filled, bucket::fill(entries.iter().rev().copied().collect()), "{count}: another order");
+        assert!(filled.len() * 4 <= entries.len() * 2 + 4, "{count}: {} buckets", filled.len());
+        for entry in &entries {
+            let [first, second] = buckets(entry.key, filled.len() as u32).map(|number| filled[number as usize]);
+            let found = first.find(entry.key).or_else(|| second.find(entry.key).filter(|_| first.is_full()));
+            assert_eq!(found, Some(entry), "{count}");
+        }
+        let others = (1..=count + 9).map(|n| !key(n)).filter(|other| !keys.contains(other));
+        for other in others {
+            let found = buckets(other, filled.len() as u32).map(|number| filled[number as usize].find(other).is_some());
+            assert_eq!(found, [false; 2], "{count}");
+        }
+    }
 }
 
 #[test]
@@ -87,9 +117,9 @@ fn many_ports_for_one_network_beside_many_hosts_for_every_port_take_few_entries(
     let ports = (0..5_000).map(|port| format!("rule p{port} allow in tcp from 10.0.0.0/8 to any port {port}\n"));
     let hosts = (0..5_000).map(|n| format!("rule h{n} deny in tcp from 10.0.{}.{} priority 5\n", n >> 8, n & 255));
     let compiled = compiled(&ports.chain(hosts).collect::<String>());
-    assert!(compiled.tables.verdicts.len() < 50_000, "{}", compiled.tables.verdicts.len());
+    assert!(compiled.tables.header.verdicts < 50_000, "{}", compiled.tables.header.verdicts);
     let name = |source: &str, port| {
-        let id = compiled.tables.look_up(&tcp(source, "192.0.2.1", port).tuple()).unwrap().verdict.unwrap().rule;
+        let id = compiled.tables.look_up(&tcp(source, "192.0.2.1", port).tuple()).unwrap().verdict.unwrap().rule();
         compiled.rules.iter().find(|(known, _)| *known == id).unwrap().1.as_str()
     };
     assert_eq!((name("10.0.1.1", 80), name("10.1.1.1", 80)), ("h257", "p80"));
@@ -117,7 +147,7 @@ fn a_wide_rule_over_many_narrow_ones_takes_few_entries() {
     };
     let (each, every) = (single("from", &from) + &single("to", &to), [from.join(","), to.join(",")]);
     let compiled = compiled(&format!("{each}rule wide allow in tcp from {} to {}\n", every[0], every[1]));
-    assert!(compiled.tables.verdicts.len() < 10_000, "{}", compiled.tables.verdicts.len());
+    assert!(compiled.tables.header.verdicts < 10_000, "{}", compiled.tables.header.verdicts);
 }
 
 #[test]
@@ -131,7 +161,7 @@ fn too_many_networks_are_refused_with_the_largest_rules_named() {
     let mut policy =
         parse("test", "define d = 10.0.0.1\nrule small allow in udp\nrule big allow in tcp from d").unwrap();
     let host = |n: u32| Address::Network(IpNet::V4(std::net::Ipv4Addr::from(n * 2).into()));
-    policy.defines[0].members = (0..=MAX_ADDRESSES as u32).map(host).collect();
+    policy.defines[0].members = (0..=MAX_NETWORKS as u32).map(host).collect();
     // Without text: reading that takes longer than all of this.
     let ids = [(64, "small".to_owned()), (65, "big".to_owned())];
     let error = tables(&policy, &ids, 0).unwrap_err();

@@ -44,7 +44,9 @@ impl Built {
             tables.rules.len(),
             tables.pages.len(),
             tables.classes.len(),
-            tables.addresses.len(),
+            tables.profiles.len(),
+            tables.networks4.len(),
+            tables.networks6.len(),
             tables.verdicts.len(),
             text.len().div_ceil(TEXT_CHUNK),
         ];
@@ -59,15 +61,17 @@ impl Built {
             }
             maps.push(map);
         }
-        let [policy, names, services, classes, addresses, verdicts, chunks] = &maps[..] else {
+        let [policy, names, services, classes, profiles, networks4, networks6, verdicts, chunks] = &maps[..] else {
             return Err(Error::failed("a generation has other maps"));
         };
         policy.put(&0u32, &tables.header, ANY)?;
         names.put_all((0u32..).zip(&tables.rules))?;
         services.put_all((0u32..).zip(&tables.pages))?;
         classes.put_all((0u32..).zip(&tables.classes))?;
-        addresses.put_all(tables.addresses.iter().map(|(key, class)| (*key, class)))?;
-        verdicts.put_all(tables.verdicts.iter().map(|(combination, verdict)| (*combination, verdict)))?;
+        profiles.put_all((0u32..).zip(&tables.profiles))?;
+        networks4.put_all((0u32..).zip(&tables.networks4))?;
+        networks6.put_all((0u32..).zip(&tables.networks6))?;
+        verdicts.put_all((0u32..).zip(&tables.verdicts))?;
         for (number, part) in (0u32..).zip(text.as_bytes().chunks(TEXT_CHUNK)) {
             let mut chunk = TextChunk { text: [0; TEXT_CHUNK] };
             chunk.text[..part.len()].copy_from_slice(part);

@@ -1,6 +1,6 @@
 //! The kept policy generations: reading their inner maps.
 
-use std::{collections::HashMap, fs, hash::Hash, io, ops::ControlFlow};
+use std::{fs, io, ops::ControlFlow};
 
 use mseg_ebpf::abi::{
     map,
@@ -16,8 +16,17 @@ use crate::{
 };
 
 /// The maps of maps, whose inner maps make a generation.
-pub(crate) const OUTER: [&str; 7] =
-    [map::POLICY, map::RULES, map::SERVICES, map::CLASSES, map::ADDRESSES, map::VERDICTS, map::POLICY_TEXT];
+pub(crate) const OUTER: [&str; 9] = [
+    map::POLICY,
+    map::RULES,
+    map::SERVICES,
+    map::CLASSES,
+    map::PROFILES,
+    map::NETWORKS4,
+    map::NETWORKS6,
+    map::VERDICTS,
+    map::POLICY_TEXT,
+];
 
 impl Instance {
     /// The generations whose maps are pinned, rising; the active one is among them once a policy was applied.
@@ -108,7 +117,7 @@ impl Instance {
 
 /// What the inner maps of a generation, in the order of [`OUTER`], hold but for its text.
 pub(crate) fn read_tables(maps: &[Map]) -> Result<Tables> {
-    let [policy, rules, services, classes, addresses, verdicts, _] = maps else {
+    let [policy, rules, services, classes, profiles, networks4, networks6, verdicts, _] = maps else {
         return Err(Error::failed("a generation has other maps"));
     };
     let header: PolicyHeader = policy.get(&0u32)?.ok_or_else(|| damaged(policy))?;
@@ -116,8 +125,10 @@ pub(crate) fn read_tables(maps: &[Map]) -> Result<Tables> {
         rules: read_array(rules, header.rules)?,
         pages: read_array(services, header.pages)?,
         classes: read_array(classes, header.classes)?,
-        addresses: read_hash(addresses)?,
-        verdicts: read_hash(verdicts)?,
+        profiles: read_array(profiles, header.profiles)?,
+        networks4: read_array(networks4, header.buckets4)?,
+        networks6: read_array(networks6, header.buckets6)?,
+        verdicts: read_array(verdicts, header.verdict_buckets)?,
         header,
     })
 }
@@ -132,15 +143,6 @@ fn read_array<V: FromBytes + IntoBytes>(map: &Map, count: u32) -> Result<Vec<V>>
         ControlFlow::Continue(())
     })?;
     if values.len() == count as usize { Ok(values) } else { Err(damaged(map)) }
-}
-
-fn read_hash<K: FromBytes + Eq + Hash, V: FromBytes>(map: &Map) -> Result<HashMap<K, V>> {
-    let mut values = HashMap::new();
-    map.for_each(&mut |key: K, value: V| {
-        values.insert(key, value);
-        ControlFlow::Continue(())
-    })?;
-    Ok(values)
 }
 
 /// The first `bytes` of text of an inner map of POLICY_TEXT.

@@ -158,8 +158,8 @@ impl InnerMaps {
         Self { btf: load() }
     }
 
-    /// An empty inner map for `outer`. `entries` are how many it shall have where they may differ: in hashes, and in arrays
-    /// with `BPF_F_INNER_MAP` (`map_meta_equal` in kernel/bpf/); elsewhere the object says.
+    /// An empty inner map for `outer`. `entries` are how many it shall have where they may differ: in arrays with
+    /// `BPF_F_INNER_MAP` (`array_map_meta_equal` in kernel/bpf/arraymap.c); elsewhere the object says.
     pub(crate) fn create(&self, outer: &str, entries: usize) -> Result<Map> {
         let inner = definitions()?
             .get(outer)
@@ -167,7 +167,7 @@ impl InnerMaps {
             .ok_or_else(|| Error::failed(format!("the built-in BPF object has no inner map for {outer}")))?;
         let btf = self.btf.as_ref().zip(inner.types).map(|(fd, (key, value))| (fd.as_fd(), key, value));
         let Definition { kind, key_size, value_size, mut max_entries, flags, .. } = *inner;
-        if flags & BPF_F_INNER_MAP != 0 || kind == bpf_map_type::BPF_MAP_TYPE_HASH as u32 {
+        if flags & BPF_F_INNER_MAP != 0 {
             max_entries = u32::try_from(entries.max(1)).map_err(|_| Error::failed("too many entries for a map"))?;
         }
         Map::create(outer, &NewMap { kind, key_size, value_size, max_entries, flags, btf })

@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::{Result, ensure};
 use mseg::compile::Tables;
-use mseg_ebpf::abi::policy::ANY;
+use mseg_ebpf::abi::policy::thing::{INTERFACE, SOURCE_PORT};
 
 /// Policies by what their tables have; packets by what decided.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,10 +39,10 @@ impl Coverage {
         self.policies += 1;
         let shapes = &header.shapes[..header.shape_count.into()];
         for (layer, count) in (0u8..).zip(&mut self.layers) {
-            *count += u64::from(shapes.iter().any(|s| [s.source, s.destination, s.service].contains(&layer)));
+            *count += u64::from(shapes.iter().any(|shape| shape.layers[..SOURCE_PORT].contains(&layer)));
         }
-        self.source_ports += u64::from(shapes.iter().any(|shape| shape.source_port != ANY));
-        self.interfaces += u64::from(shapes.iter().any(|shape| shape.interface != ANY));
+        self.source_ports += u64::from(header.looks[SOURCE_PORT] != 0);
+        self.interfaces += u64::from(header.looks[INTERFACE] != 0);
         self.audits += u64::from(header.audit_count > 0);
         self.shapes = self.shapes.max(header.shape_count);
         self.rules = self.rules.max(tables.rules.len());
