@@ -146,6 +146,8 @@ pub fn possible_cpus() -> io::Result<usize> {
 pub struct TestContext {
     /// The interface the frame is at, in this thread's network namespace; 0 is loopback.
     pub ifindex: u32,
+    /// The interface at which a packet that leaves had arrived; 0 for what the host sends itself.
+    pub ingress_ifindex: u32,
     /// Packets on the wire that the frame stands for; 0 without segmentation offload.
     pub gso_segs: u32,
     /// Bytes of payload in each of them.
@@ -170,7 +172,8 @@ pub struct TestOutcome {
 pub fn test_run(program: &OwnedFd, frame: &[u8], context: TestContext, repeat: u32) -> io::Result<TestOutcome> {
     // `struct __sk_buff` is 192 bytes; a shorter one stands for zeros behind it.
     let mut skb = [0_u32; 46];
-    (skb[2], skb[10], skb[41], skb[44]) = (context.mark, context.ifindex, context.gso_segs, context.gso_size);
+    (skb[2], skb[9], skb[10]) = (context.mark, context.ingress_ifindex, context.ifindex);
+    (skb[41], skb[44]) = (context.gso_segs, context.gso_size);
     let size = |bytes: usize| u32::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
     let mut attributes = [0; 14];
     attributes[0] = program.as_raw_fd().cast_unsigned();

@@ -74,6 +74,8 @@ reasons! {
     SourceLimit = 43, "source-limit", false;
     /// It arrives where only the other side of its session arrives: made up in the name of the protected side.
     WrongWay = 44, "wrong-way", false;
+    /// It is at a workload's interface of which no zone is known: one that was moved to another network namespace.
+    UnknownInterface = 45, "unknown-interface", false;
     /// The frame ends within its Ethernet or VLAN header.
     EthernetShort = 64, "ethernet-short", false;
     /// More than two VLAN tags in the frame, beside the one the kernel may keep apart.

@@ -128,6 +128,16 @@ pub struct Packet {
 
 const _: () = assert!(size_of::<Packet>() == 72);
 
+impl Packet {
+    /// Whether its source is the unspecified address, which hosts without one share (RFC 1122 section 3.2.1.3, RFC 4291
+    /// section 2.5.2).
+    #[inline(always)]
+    pub const fn is_from_nobody(&self) -> bool {
+        let nobody = if self.ipv6 == 0 { mapped([0; 4]) } else { [0; 2] };
+        self.source[0] == nobody[0] && self.source[1] == nobody[1]
+    }
+}
+
 /// What a frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

@@ -49,6 +49,8 @@ const COUNTED: u32 = 8;
 const TRUST: u32 = 32;
 /// Packets are to be marked when they are counted.
 const MARK: u32 = 16;
+/// The packet leaves, and nobody forwards it.
+const OWN: u32 = 64;
 
 impl Env {
     #[inline(always)]
@@ -92,7 +94,11 @@ impl Env {
             flags |= MARK;
         }
         // SAFETY: `skb` is the program's context.
-        let (length, ifindex) = unsafe { ((*skb).len, (*skb).ifindex) };
+        let (length, ifindex, from) = unsafe { ((*skb).len, (*skb).ifindex, (*skb).ingress_ifindex) };
+        // Whether a workload forwards cannot be seen from here.
+        if direction == DIRECTION_OUT && (workload || from == 0) {
+            flags |= OWN;
+        }
         let zone = if workload { zone_of(ifindex) } else { 0 };
         Some(Self { now_ns, bytes: length, packets: 1, generation, ifindex, flags, zone })
     }
@@ -196,6 +202,13 @@ impl Env {
         self.flags & OUT != 0
     }
 
+    /// Whether the protected side sends the packet itself, and does not forward it for somebody else. Of a workload that is
+    /// taken for granted.
+    #[inline(always)]
+    pub(crate) fn is_own(&self) -> bool {
+        self.flags & OWN != 0
+    }
+
     #[inline(always)]
     pub(crate) fn tick(&self) -> u32 {
         time::tick(self.now_ns)
@@ -254,12 +267,15 @@ pub(crate) fn is_own_copy(skb: *mut __sk_buff) -> bool {
     unsafe { (*skb).pkt_type == PACKET_LOOPBACK }
 }
 
-/// The zone of a workload's interface; one that no interface has if it is not in INTERFACES.
+/// [`Env::zone`] where INTERFACES does not have the interface.
+pub(crate) const NO_ZONE: u32 = u16::MAX as u32;
+
+/// The zone of a workload's interface.
 #[inline(always)]
 fn zone_of(ifindex: u32) -> u32 {
     // SAFETY: entries of INTERFACES are replaced only by the loader, and the zone is copied at once.
     match unsafe { maps::INTERFACES.get(ifindex) } {
         Some(interface) => interface.zone as u32,
-        None => u16::MAX as u32,
+        None => NO_ZONE,
     }
 }

@@ -17,7 +17,8 @@ use super::{
     classify::{self, Decision},
     denied,
     env::Env,
-    events, memory, open, related, sessions,
+    events, memory, open, related,
+    sessions::{self, Way},
     skb::__sk_buff,
     tables,
 };
@@ -65,6 +66,15 @@ impl Judgement {
     #[inline(always)]
     pub(crate) const fn of(decision: Decision) -> Self {
         Self { reason: decision.reason(), rule: decision.rule, allow: decision.allow, fresh: true, opener: 0 }
+    }
+
+    /// What a packed decision says, 0 if there is no policy.
+    #[inline(always)]
+    pub(crate) const fn by_policy(decision: u64) -> Self {
+        match Decision::unpack(decision) {
+            Some(decision) => Self::of(decision),
+            None => Self::unruled(Reason::NoPolicy),
+        }
     }
 
     /// In one number, which a BPF function can return.
@@ -115,6 +125,9 @@ pub(crate) const REPLACES_HALF_OPEN: u64 = open::REPLACES_HALF_OPEN as u64;
 /// What [`judge_session`] returns for a packet that may open a session beside this one.
 pub(crate) const BESIDE: u64 = 8;
 
+/// What [`judge_session`] returns for a packet that leaves if the policy lets it, and then belongs to this session.
+pub(crate) const LEAVES: u64 = 16;
+
 /// Whether that is a packed judgement, and none of the numbers above: each has a reason.
 #[inline(always)]
 pub(crate) const fn is_final(judgement: u64) -> bool {
@@ -132,9 +145,11 @@ pub(crate) const REJUDGED: u32 = 2;
 /// Argument of [`judge_session`]: the packet opens no session beside this one.
 pub(crate) const THROUGH: u32 = 4;
 
-/// Judges a packet by its session. A packed [`Judgement`], or one of the numbers above. Bit 0 of
-/// `call` is set if the sender is the key's lower endpoint, bits 1 and 2 are [`REJUDGED`]
-/// and [`THROUGH`].
+/// Argument of [`judge_session`]: the policy lets the packet leave.
+pub(crate) const LEAVE: u32 = 8;
+
+/// Judges a packet by its session. A packed [`Judgement`], or one of the numbers above. Bit 0 of `call` is set if the
+/// sender is the key's lower endpoint, the others are [`REJUDGED`], [`THROUGH`] and [`LEAVE`].
 #[unsafe(no_mangle)]
 pub extern "C" fn judge_session(
     env: *const Env,
@@ -153,8 +168,12 @@ pub extern "C" fn judge_session(
         sessions::expire(env, key, session);
         return NO_SESSION;
     }
-    if sessions::is_made_up(env, session, call & 1 != 0) {
-        return Judgement::unruled(Reason::WrongWay).pack();
+    match sessions::way(env, packet, session, call & 1 != 0, call & LEAVE != 0) {
+        Way::Plausible => {}
+        Way::Leaves => {
+            return if sessions::is_stale(env, session) && call & REJUDGED == 0 { STALE_SESSION } else { LEAVES };
+        }
+        Way::MadeUp => return Judgement::unruled(Reason::WrongWay).pack(),
     }
     match sessions::reopens(session, packet) {
         Reopening::InPlace => REPLACES,
@@ -210,10 +229,7 @@ pub extern "C" fn judge_icmp(
                 _ => Judgement::builtin(Reason::IcmpError, rule::ICMP_ERRORS),
             }
         }
-        Some(_) => match Decision::unpack(decide(env, packet, key, sender_is_lower)) {
-            Some(decision) => Judgement::of(decision),
-            None => Judgement::unruled(Reason::NoPolicy),
-        },
+        Some(_) => Judgement::by_policy(decide(env, packet, key, sender_is_lower)),
     };
     judgement.pack()
 }

@@ -72,6 +72,10 @@ pub(crate) fn run(skb: *mut __sk_buff, direction: u8, workload: bool) -> i32 {
         // Of a malformed packet too: its denial is recorded under what could be read.
         sender_is_lower = make_key(&env, &packet, &raw mut key);
     }
+    // Its sessions would be those of every such interface.
+    if workload && env.zone == env::NO_ZONE {
+        outcome = headers::MALFORMED | Reason::UnknownInterface as u32;
+    }
     if !env.is_simple(skb) {
         env::weigh(skb, &raw mut env, &packet, &key);
     }
@@ -160,6 +164,8 @@ fn judge_by_session(
             };
             if by_newer == judge::REPLACES {
                 judgement |= judge::REPLACES_HALF_OPEN;
+            } else if by_newer == judge::LEAVES && !judge::is_final(judgement) {
+                judgement |= judge::LEAVES;
             } else if judge::is_final(by_newer) && (judgement == judge::NO_SESSION || !judge::is_unexpected(by_newer)) {
                 return by_newer;
             }
@@ -167,6 +173,18 @@ fn judge_by_session(
     }
     if judge::is_final(judgement) {
         return judgement;
+    }
+    if judgement & judge::LEAVES != 0 {
+        let decision = judge::decide_new(env, packet, key, sender_is_lower);
+        if !Decision::allows(decision) {
+            return Judgement::by_policy(decision).pack();
+        }
+        return match tables::look_up(key) {
+            Some(session) => {
+                judge::judge_session(env, packet, key, session, sender_is_lower | judge::LEAVE | judge::REJUDGED)
+            }
+            None => Judgement::by_policy(decision).pack(),
+        };
     }
     if let Some(reason) = judge::refusal(env, packet) {
         return Judgement::unruled(reason).pack();

@@ -3,7 +3,7 @@
 use mseg_ebpf::{
     abi::{
         policy::{DIRECTION_IN, DIRECTION_OUT},
-        session::{FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_LOG, FLAG_OUT, Session, SessionKey},
+        session::{FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_LOG, FLAG_OUT, MAY_LEAVE, Session, SessionKey},
     },
     packet::{protocol, transport::icmp_type},
     policy::Tuple,
@@ -37,6 +37,8 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
     unsafe {
         store(&raw mut (*session).rule, decision.rule);
         store(&raw mut (*session).flags, new_flags);
+        // That is to be asked again, too.
+        store(&raw mut (*session).fins, (*session).fins & !MAY_LEAVE);
         store(&raw mut (*session).generation, env.generation);
     }
     set_timeout(env.generation, session, progress::timeout(key.protocol, state, tcp_state));

@@ -5,7 +5,7 @@ use mseg_ebpf::{
         policy::timeout,
         reason::Reason,
         session::{
-            FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_SAMPLED,
+            FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_SAMPLED, MAY_LEAVE,
             PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
         },
         stats::VERDICT_ALLOWED,
@@ -74,22 +74,48 @@ fn goes_its_way(env: &Env, session: &Session, from_client: bool) -> bool {
     (env.is_out() == (session.flags & FLAG_OUT != 0)) == from_client
 }
 
-/// Whether the packet is made up: it arrives at the interface at which its session was opened, in the name of the side
-/// whose packets leave there. A host that forwards sees both sides arrive; but then it sees them leave, too, which no
-/// stranger can make it do. Loopback sees everything arrive and nothing leave.
+/// What a packet's direction says of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Nothing against it.
+    Plausible,
+    /// The protected side sends it, in the name of the client whose packets arrive. Whoever opened the session in that name
+    /// may have been a stranger, so that only the policy can say whether it may leave.
+    Leaves,
+    /// A stranger sent it, in the name of the protected side.
+    MadeUp,
+}
+
+/// Judges a packet by its direction. `asked`: the policy lets it leave.
+///
+/// It is made up if it arrives at the interface at which its session was opened, in the name of the side whose packets
+/// leave there. A host with one interface that forwards sees both sides arrive there; but then it sees them leave, too,
+/// which no stranger can make it do. Loopback sees everything arrive and nothing leave.
 #[inline(always)]
-pub(crate) fn is_made_up(env: &Env, session: *mut Session, sender_is_lower: bool) -> bool {
+pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_lower: bool, asked: bool) -> Way {
     // SAFETY: as in `tables::is_expired`.
     let before = unsafe { &*session };
-    if goes_its_way(env, before, from_client(before, sender_is_lower)) || env.ifindex == LOOPBACK {
-        return false;
+    let from_client = from_client(before, sender_is_lower);
+    if goes_its_way(env, before, from_client) || env.ifindex == LOOPBACK {
+        return Way::Plausible;
     }
-    if env.is_out() {
+    let same = env.ifindex == before.ifindex;
+    if !env.is_out() {
+        let made_up = same && before.fins & PASSES_THROUGH == 0 && !packet.is_from_nobody();
+        return if made_up { Way::MadeUp } else { Way::Plausible };
+    }
+    let mut shown = if same { PASSES_THROUGH } else { 0 };
+    if from_client && env.is_own() {
+        if before.fins & MAY_LEAVE == 0 && !asked {
+            return Way::Leaves;
+        }
+        shown |= MAY_LEAVE;
+    }
+    if before.fins & shown != shown {
         // SAFETY: as in `tables::is_expired`.
-        unsafe { store(&raw mut (*session).fins, before.fins | PASSES_THROUGH) };
-        return false;
+        unsafe { store(&raw mut (*session).fins, before.fins | shown) };
     }
-    before.fins & PASSES_THROUGH == 0 && env.ifindex == before.ifindex
+    Way::Plausible
 }
 
 /// Counts a packet in its session.
@@ -151,12 +177,18 @@ pub(crate) fn reopens(session: *mut Session, packet: &Packet) -> Reopening {
     progress::reopens(unsafe { &*session }, packet)
 }
 
+/// Whether the session was judged in another generation.
+#[inline(always)]
+pub(crate) fn is_stale(env: &Env, session: *mut Session) -> bool {
+    // SAFETY: as in `tables::is_expired`.
+    unsafe { load(&raw const (*session).generation) != env.generation }
+}
+
 /// Judges a packet by its session: see [`judge::judge_session`].
 #[inline(always)]
 pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, call: u32) -> u64 {
     let fresh = call & judge::REJUDGED != 0;
-    // SAFETY: as in `tables::is_expired`.
-    if unsafe { load(&raw const (*session).generation) } != env.generation {
+    if is_stale(env, session) {
         // Judged again, and still not of this generation: its maps are damaged.
         return if fresh { Judgement::unruled(Reason::NoPolicy).pack() } else { judge::STALE_SESSION };
     }

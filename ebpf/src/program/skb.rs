@@ -11,7 +11,10 @@ pub struct __sk_buff {
     pub(crate) len: u32,
     /// `PACKET_HOST` and so on (include/uapi/linux/if_packet.h).
     pub(crate) pkt_type: u32,
-    before_ifindex: [u32; 8],
+    before_ingress_ifindex: [u32; 7],
+    /// On egress, the interface at which a forwarded packet arrived; 0 for what this host sends itself (`skb_iif`, which
+    /// only `__netif_receive_skb_core` in net/core/dev.c sets).
+    pub(crate) ingress_ifindex: u32,
     /// The interface of the hook.
     pub(crate) ifindex: u32,
     /// A number of 16 bits that stays with the packet from hook to hook, through bridges and veth pairs; nothing in the
@@ -33,6 +36,7 @@ pub struct __sk_buff {
 /// [`__sk_buff::pkt_type`]: a copy of what this host sends itself. No device driver sets it.
 pub(crate) const PACKET_LOOPBACK: u32 = 5;
 
+const _: () = assert!(core::mem::offset_of!(__sk_buff, ingress_ifindex) == 36);
 const _: () = assert!(core::mem::offset_of!(__sk_buff, ifindex) == 40);
 const _: () = assert!(core::mem::offset_of!(__sk_buff, tc_index) == 44);
 const _: () = assert!(core::mem::offset_of!(__sk_buff, data) == 76);

@@ -19,7 +19,7 @@ use mseg_ebpf::{
     abi::{
         interface::{Interface, ROLE_WORKLOAD},
         policy::timeout,
-        session::{MAX_DATAGRAMS, SessionKey, SessionState},
+        session::{MAX_DATAGRAMS, PASSES_THROUGH, SessionKey, SessionState},
     },
     packet::protocol,
 };
@@ -165,15 +165,22 @@ impl<'a> Adoption<'a> {
     ) -> Result<Option<(SessionKey, Unplaced)>> {
         let mut problem = None;
         let mut placed = false;
+        let mut of_sides = Vec::with_capacity(sides.len());
         for found in sides {
             let (Found::Flow(flow) | Found::Idle(flow)) = found;
-            let outcome = match ways.of(flow).map_err(|e| Error::system("ask for a route", &e))? {
+            of_sides.push(ways.of(flow).map_err(|e| Error::system("ask for a route", &e))?);
+        }
+        // Neither end is here.
+        let forwarded = of_sides.len() > 1 && of_sides.iter().all(Option::is_some);
+        for (found, way) in sides.iter().zip(of_sides) {
+            let (Found::Flow(flow) | Found::Idle(flow)) = found;
+            let outcome = match way {
                 None => continue,
                 Some(Way::Elsewhere(0)) => Err((Reason::NoRoute, 0)),
                 Some(Way::Elsewhere(ifindex)) => Err((Reason::NotAttached, ifindex)),
                 Some(Way::SomePort(bridge)) => Err((Reason::WorkloadPort, bridge)),
                 Some(Way::Attached(ifindex, interface)) => {
-                    self.place(found, ifindex, &interface, clock)?.map_err(|reason| (reason, ifindex))
+                    self.place(found, forwarded, ifindex, &interface, clock)?.map_err(|reason| (reason, ifindex))
                 }
             };
             match outcome {
@@ -203,6 +210,7 @@ impl<'a> Adoption<'a> {
     fn place(
         &mut self,
         found: &Found,
+        forwarded: bool,
         ifindex: u32,
         interface: &Interface,
         clock: &Clock,
@@ -234,7 +242,9 @@ impl<'a> Adoption<'a> {
         if *room == 0 {
             return Ok(Err(Reason::TableFull));
         }
-        let session = session::adopted_session(flow, client_is_lower, ifindex, interface, &self.timeouts_s, clock);
+        let mut session = session::adopted_session(flow, client_is_lower, ifindex, interface, &self.timeouts_s, clock);
+        // With one interface for both sides, the server's packets arrive where the client's do.
+        session.fins |= if forwarded { PASSES_THROUGH } else { 0 };
         if self.instance.adopt_session(&key, &session)? {
             self.adopted.borrow_mut().push(key);
             *room -= 1;

@@ -103,8 +103,10 @@ fn interfaces(status: &StatusView) -> Vec<Check> {
             Some(true) => Check::ok("interface", format!("{name} is attached by {}", interface.hook)),
             Some(false) => Check::fail(
                 "interface",
-                format!("{name} is not attached any more: its packets are not seen"),
-                format!("mseg-loader attach {name}, or mseg-loader detach {name} if it is gone"),
+                format!("{name} is not attached here any more"),
+                format!(
+                    "mseg-loader attach {name}; if it is gone or in another network namespace, mseg-loader detach {name} first"
+                ),
             ),
             None => Check::warn(
                 "interface",

@@ -37,6 +37,10 @@ pub enum Direction {
     In,
     /// From the server.
     Out,
+    /// Likewise, as something the server forwards.
+    Through,
+    /// Likewise, but by an interface to which nothing is attached.
+    Beyond,
 }
 
 /// A frame, and how the kernel would hand it over.
@@ -80,7 +84,7 @@ struct Payload {
 pub fn parse(line: &str, direction: Direction) -> Result<Frame> {
     let (to, from) = match direction {
         Direction::In => (SERVER_MAC, CLIENT_MAC),
-        Direction::Out => (CLIENT_MAC, SERVER_MAC),
+        Direction::Out | Direction::Through | Direction::Beyond => (CLIENT_MAC, SERVER_MAC),
     };
     let mut words = Words::new(line);
     let frame = link::frame(&mut words, to, from)?;

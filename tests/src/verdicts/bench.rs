@@ -25,7 +25,7 @@ use super::expectation::verdict_name;
 use crate::{
     bpf::{self, TestContext},
     bpffs::BPFFS,
-    interface,
+    interface::{self, End},
     lab::{Lab, PROTECTED},
     packet::{Direction, Frame},
 };
@@ -38,8 +38,13 @@ pub struct Bench {
     config: OwnedFd,
     tables: Vec<(Table, OwnedFd)>,
     ifindex: u32,
+    /// Another interface, to which nothing is attached.
+    beyond: u32,
     zone: u16,
 }
+
+/// The name of [`Bench::beyond`].
+const BEYOND: &str = "beyond0";
 
 /// What one frame did.
 #[derive(Clone, Debug)]
@@ -59,6 +64,12 @@ impl Bench {
         lab.detach_all()?;
         lab.attach(options)?;
         lab.server.run(|| interface::set_down(PROTECTED))?;
+        if lab.server.run(|| interface::index(BEYOND)).is_err() {
+            let end = |namespace, name, mac| End { namespace, name, mac, addresses: &[] };
+            let (one, other) = ([2, 0, 0, 0, 9, 1], [2, 0, 0, 0, 9, 2]);
+            interface::join(end(&lab.server, BEYOND, one), end(&lab.client, "beyond1", other))?;
+        }
+        let beyond = lab.server.run(|| interface::index(BEYOND))?;
         let instance = lab.mounts.run(|| Instance::open(&Options::default(), Access::Write))?;
         let ifindex = lab.server.run(|| interface::index(PROTECTED))?;
         let (_, record) = instance
@@ -77,7 +88,7 @@ impl Bench {
         let tables = tables.collect::<Result<_>>()?;
         // Within the tick of the attach nothing is held to its window.
         thread::sleep(2 * Duration::from_nanos(1 << TICK_SHIFT));
-        Ok(Self { instance, programs, config, tables, ifindex, zone: record.zone })
+        Ok(Self { instance, programs, config, tables, ifindex, beyond, zone: record.zone })
     }
 
     /// The instance.
@@ -110,10 +121,15 @@ impl Bench {
     pub fn run_uncounted(&self, frame: &Frame, direction: Direction) -> Result<i32> {
         let program = match direction {
             Direction::In => &self.programs[0],
-            Direction::Out => &self.programs[1],
+            Direction::Out | Direction::Through | Direction::Beyond => &self.programs[1],
         };
         let (gso_segs, gso_size) = (frame.segments, frame.segment_size);
-        let context = TestContext { ifindex: self.ifindex, gso_segs, gso_size, ..TestContext::default() };
+        let (ifindex, ingress_ifindex) = match direction {
+            Direction::In | Direction::Out => (self.ifindex, 0),
+            Direction::Through => (self.ifindex, self.beyond),
+            Direction::Beyond => (self.beyond, self.ifindex),
+        };
+        let context = TestContext { ifindex, ingress_ifindex, gso_segs, gso_size, ..TestContext::default() };
         Ok(bpf::test_run(program, &frame.bytes, context, 1).context("the kernel refuses the frame")?.returned)
     }
 

@@ -136,6 +136,8 @@ fn sender(word: &str) -> Result<Sender> {
     Ok(match word {
         "in" => Sender::Way(Direction::In),
         "out" => Sender::Way(Direction::Out),
+        "through" => Sender::Way(Direction::Through),
+        "beyond" => Sender::Way(Direction::Beyond),
         "client" => Sender::Client,
         "server" => Sender::Server,
         other => bail!("there is no statement {other:?}"),

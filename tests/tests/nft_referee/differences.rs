@@ -187,16 +187,16 @@ pub(crate) const CLASSES: &[(&str, Predicate)] = &[
     }),
     ("icmp-redirect", |it| it.mseg_denies() && it.any(|view| !view.ipv6 && view.icmp() == Some(5))),
     ("ipv6-authentication", |it| it.nft_denies() && it.any(|view| view.extensions.contains(&AUTHENTICATION))),
-    ("ipv6-extension-depth", |it| it.mseg_denies() && it.any(|view| view.extensions.len() > 8)),
+    ("ipv6-extension-depth", |it| it.mseg_denies() && it.any_or_quoted(|view| view.extensions.len() > 8)),
     ("ipv6-extension-order", |it| {
         it.mseg_denies()
-            && it.any(|view| {
+            && it.any_or_quoted(|view| {
                 let count = |kind| view.extensions.iter().filter(|&&other| other == kind).count();
                 view.extensions.iter().skip(1).any(|&kind| kind == protocol::HOP_BY_HOP)
                     || count(protocol::FRAGMENT) > 1
             })
     }),
-    ("ipv6-routing-type0", |it| it.mseg_denies() && it.any(|view| view.routing.contains(&0))),
+    ("ipv6-routing-type0", |it| it.mseg_denies() && it.any_or_quoted(|view| view.routing.contains(&0))),
     ("sctp-chunks", |it| it.nft_denies() && it.any(|view| view.protocol == SCTP)),
     ("tcp-handshake", |it| {
         it.is_tcp() && !it.is_established() && (it.nft_denies() || it.is_opened_by_both() || it.is_refused())
