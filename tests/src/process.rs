@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// After this time a program hangs, and is killed.
-const TOO_LONG: Duration = Duration::from_secs(30);
+const TOO_LONG: Duration = Duration::from_secs(120);
 
 /// Where and as whom a program runs.
 #[derive(Clone, Copy, Debug)]
