@@ -1,10 +1,12 @@
 //! Counting: every packet under one verdict and reason, and under the rule that decided it.
 
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use mseg_ebpf::abi::{rule, stats};
 
 use super::{env::Env, judge::Judgement, maps};
 
-/// Adds to STATS and RULE_HITS. Both are per-CPU, and a TC program is not preempted by another on its CPU.
+/// Adds to STATS and RULE_HITS. Of both each CPU has its own, and a TC program is not preempted by another on its
+/// CPU.
 #[inline(always)]
 pub(crate) fn count(env: &Env, verdict: u32, judgement: Judgement) {
     if let Some(counter) = maps::STATS.get_ptr_mut(stats::index(verdict, judgement.reason)) {
@@ -22,7 +24,9 @@ pub(crate) fn count(env: &Env, verdict: u32, judgement: Judgement) {
 /// Adds the packet to a rule's hits; `fresh` if the rule was asked and not a session that it decided earlier.
 #[inline(always)]
 pub(crate) fn hit(env: &Env, rule: u32, fresh: bool) {
-    if let Some(hits) = maps::RULE_HITS.get_value_ptr_mut(rule / rule::BLOCK, &(rule % rule::BLOCK)) {
+    // SAFETY: it has no preconditions.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    if let Some(hits) = maps::RULE_HITS.get_value_ptr_mut(rule / rule::BLOCK, &rule::hits_index(cpu, rule)) {
         // SAFETY: this CPU's own value of a live map entry.
         unsafe {
             (*hits).sessions += fresh as u64;
