@@ -36,7 +36,7 @@ pub const NETWORKS6: &str = "NETWORKS6";
 pub const VERDICTS: &str = "VERDICTS";
 /// [`super::policy::TextChunk`] by slot and position, array of arrays.
 pub const POLICY_TEXT: &str = "POLICY_TEXT";
-/// [`super::rule::RuleHits`] by rule id, array of per-CPU arrays of [`super::rule::BLOCK`] each.
+/// [`super::rule::RuleHits`] by block and [`super::rule::hits_index`], array of arrays.
 pub const RULE_HITS: &str = "RULE_HITS";
 /// [`super::stats::Counter`] by [`super::stats::index`], per-CPU array.
 pub const STATS: &str = "STATS";

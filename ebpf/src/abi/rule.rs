@@ -4,7 +4,10 @@
 //! hit counts and the rule of a session keep their meaning when the policy changes.
 //!
 //! RULE_HITS is an array of maps, each the counters of a block of [`BLOCK`] ids: the counters of a rule do not move when
-//! others come, and memory is taken only for ids in use. Block 0 is always there; user space adds others.
+//! others come, and memory is taken only for ids in use. Block 0 is always there; user space adds others. A block holds
+//! the counters of its ids once for each possible CPU, one CPU's after the other's. It is an array and not a per-CPU array,
+//! in which a look-up goes through a table of pointers: one more cache line, which is seldom there if many rules are in
+//! use.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -44,8 +47,14 @@ pub const RESERVED_NAMES: [&str; 10] =
 /// Bytes of a rule's name; names are at most one shorter.
 pub const NAME_LEN: usize = 64;
 
-/// A value of RULE_HITS' inner maps (per-CPU array, index: rule id modulo [`BLOCK`]). Written by the programs, each CPU its
-/// own copy; set to zero by user space when an id is given to another name.
+/// The index of a rule's counters in the inner map of its block.
+#[inline(always)]
+pub const fn hits_index(cpu: u32, rule: u32) -> u32 {
+    cpu * BLOCK + rule % BLOCK
+}
+
+/// A value of RULE_HITS' inner maps (array, index: [`hits_index`]). Written by the programs, each CPU its own copy; set to
+/// zero by user space when an id is given to another name.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct RuleHits {

@@ -16,7 +16,7 @@ use mseg_ebpf::{
     },
 };
 
-use super::{audit, env::Env, maps};
+use super::{account, audit, env::Env, maps};
 
 /// What a rule or a default says.
 #[derive(Clone, Copy)]
@@ -233,6 +233,7 @@ pub extern "C" fn classify(env: *const Env, key: *const SessionKey) -> u64 {
         Decision { rule: rule::DEFAULT_OUT, allow: header.default_out == ACTION_ALLOW, log: false }
     };
     question.decision = decision.pack();
+    account::prepare(decision.rule);
     question.decision
 }
 

@@ -11,7 +11,7 @@ use super::{detach::recorded, pins, signals::Blocked, undo::Undo};
 use crate::{
     clock::monotonic_ns,
     error::{Error, Result},
-    instance::{Lock, Options, bpffs, layout, paths::Paths},
+    instance::{Lock, Options, bpffs, hits, layout, paths::Paths},
     kernel::{
         map::{ANY, Map},
         object::{self, InnerMaps, PROGRAMS},
@@ -121,7 +121,7 @@ pub(super) fn create(paths: &Paths, undo: &mut Undo) -> Result<()> {
 fn create_hits(paths: &Paths) -> Result<()> {
     let outer = Map::open(map::RULE_HITS, &paths.map(map::RULE_HITS), false)
         .map_err(|e| Error::file("open", &paths.map(map::RULE_HITS), &e))?;
-    let first = InnerMaps::new().create(map::RULE_HITS, 0)?;
+    let first = hits::create(&InnerMaps::new())?;
     first.pin(&paths.hits(0))?;
     outer.put_map(0, &first)
 }

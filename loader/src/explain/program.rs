@@ -8,7 +8,7 @@ use mseg_ebpf::abi::{
     interface::Interface,
     map,
     reason::{self, Reason},
-    rule::{self, RuleHits},
+    rule,
     stats::{VERDICT_ALLOWED, VERDICT_DENIED},
 };
 
@@ -16,7 +16,7 @@ use super::{Answer, frame};
 use crate::{
     attach::role_name,
     error::{Error, Result},
-    instance::Instance,
+    instance::{Instance, hits},
     kernel::{
         map::{ANY, Map},
         object::InnerMaps,
@@ -105,7 +105,7 @@ pub(super) fn run(
 fn own_hits(instance: &Instance, own: &Instance) -> Result<Vec<(u32, Map)>> {
     let inner = InnerMaps::new();
     let make = |(block, _): (u32, Map)| {
-        let map = inner.create(map::RULE_HITS, rule::BLOCK as usize)?;
+        let map = hits::create(&inner)?;
         own.map(map::RULE_HITS)?.put_map(block, &map)?;
         Ok((block, map))
     };
@@ -113,16 +113,15 @@ fn own_hits(instance: &Instance, own: &Instance) -> Result<Vec<(u32, Map)>> {
 }
 
 /// The names of the rules that counted the packet.
-fn hit(instance: &Instance, hits: &[(u32, Map)]) -> Result<Vec<String>> {
+fn hit(instance: &Instance, blocks: &[(u32, Map)]) -> Result<Vec<String>> {
     let mut names = instance.rule_names()?;
     let mut found = Vec::new();
-    for (block, map) in hits {
-        map.for_each_per_cpu(&mut |index, copies: Vec<RuleHits>| {
-            if copies.iter().any(|copy| copy.packets > 0) {
-                let id = block * rule::BLOCK + index;
+    for (block, map) in blocks {
+        for (id, sum) in (block * rule::BLOCK..).zip(hits::sums(map)?) {
+            if sum.packets > 0 {
                 found.push(names.remove(&id).unwrap_or_else(|| format!("#{id}")));
             }
-        })?;
+        }
     }
     Ok(found)
 }

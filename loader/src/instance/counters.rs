@@ -8,7 +8,7 @@ use mseg_ebpf::abi::{
     stats::{Counter, EventStats},
 };
 
-use super::{Access, Instance, interfaces::text};
+use super::{Access, Instance, hits, interfaces::text};
 use crate::{
     error::{Error, Result},
     kernel::{
@@ -55,14 +55,7 @@ impl Instance {
         for (block, map) in self.hits()? {
             // Ids of a block that is not there have no hits.
             hits.resize((block * BLOCK) as usize, RuleHits::default());
-            map.for_each_per_cpu(&mut |_, copies: Vec<RuleHits>| {
-                hits.push(copies.iter().fold(RuleHits::default(), |sum, c| RuleHits {
-                    sessions: sum.sessions.wrapping_add(c.sessions),
-                    packets: sum.packets.wrapping_add(c.packets),
-                    bytes: sum.bytes.wrapping_add(c.bytes),
-                    last_hit_ns: sum.last_hit_ns.max(c.last_hit_ns),
-                }));
-            })?;
+            hits.extend(hits::sums(&map)?);
         }
         Ok(hits)
     }
@@ -92,7 +85,7 @@ impl Instance {
     pub(crate) fn begin_hits(&self, ids: impl IntoIterator<Item = u32>) -> Result<()> {
         let mut blocks: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for id in ids {
-            blocks.entry(id / BLOCK).or_default().push(id % BLOCK);
+            blocks.entry(id / BLOCK).or_default().push(id);
         }
         let outer = self.map(map::RULE_HITS)?;
         let mut inner = None;
@@ -102,12 +95,12 @@ impl Instance {
                 Some(map) => map,
                 None => {
                     let inner = inner.get_or_insert_with(InnerMaps::new);
-                    let map = inner.create(map::RULE_HITS, BLOCK as usize)?;
+                    let map = hits::create(inner)?;
                     map.pin(&self.paths.hits(block))?;
                     map
                 }
             };
-            map.zero_per_cpu(ids)?;
+            hits::zero(&map, &ids)?;
             // Pinned by an apply that was killed, it may not be there yet. What user space sees there is its id.
             if outer.get::<u32, u32>(&block)? != Some(map.info().id) {
                 missing.push((block, map));

@@ -9,6 +9,7 @@ mod sessions;
 mod usage;
 
 pub(crate) mod bpffs;
+pub(crate) mod hits;
 pub(crate) mod interfaces;
 pub(crate) mod kept;
 pub(crate) mod paths;

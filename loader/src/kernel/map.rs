@@ -214,12 +214,6 @@ impl Map {
         self.write_batches(entries.into_iter().map(|(key, value)| (key, value.as_bytes())))
     }
 
-    /// Sets every CPU's copy of some entries to zero.
-    pub(crate) fn zero_per_cpu(&self, keys: impl IntoIterator<Item = u32>) -> Result<()> {
-        let value = vec![0; self.value_bytes()?];
-        self.write_batches(keys.into_iter().map(|key| (key, &value[..])))
-    }
-
     fn write_batches<'a, K: IntoBytes + Immutable>(
         &self,
         mut entries: impl Iterator<Item = (K, &'a [u8])>,

@@ -13,7 +13,7 @@ use mseg::{
         evaluate::{Decision, Packet, PacketDirection, evaluate},
     },
 };
-use mseg_ebpf::abi::rule::{BLOCK, RuleHits};
+use mseg_ebpf::abi::rule::{BLOCK, RuleHits, hits_index};
 use mseg_tests::{
     bpf::{self, TestContext},
     bpffs::BPFFS,
@@ -45,7 +45,7 @@ struct Program {
     /// RULE_HITS by block, as far as it was needed.
     hits: HashMap<u32, OwnedFd>,
     interfaces: HashMap<&'static str, u32>,
-    cpus: usize,
+    cpus: u32,
 }
 
 /// Makes an instance of this thread's own and gives it to `work`.
@@ -77,7 +77,7 @@ impl Program {
             denied: open("maps/DENIED")?,
             hits: HashMap::new(),
             interfaces: INTERFACES.into_iter().map(index).collect::<Result<_>>()?,
-            cpus: bpf::possible_cpus()?,
+            cpus: u32::try_from(bpf::possible_cpus()?)?,
         })
     }
 
@@ -90,9 +90,9 @@ impl Program {
                 vacant.insert(open(&pin)?)
             }
         };
-        let copies = bpf::look_up(map, id % BLOCK, size_of::<RuleHits>() * self.cpus)?;
-        copies.chunks_exact(size_of::<RuleHits>()).try_fold((0, 0), |(sessions, packets), copy| {
-            let hits = RuleHits::read_from_bytes(copy).ok().context("odd hits")?;
+        (0..self.cpus).try_fold((0, 0), |(sessions, packets), cpu| {
+            let copy = bpf::look_up(map, hits_index(cpu, id), size_of::<RuleHits>())?;
+            let hits = RuleHits::read_from_bytes(&copy).ok().context("odd hits")?;
             Ok((sessions + hits.sessions, packets + hits.packets))
         })
     }
