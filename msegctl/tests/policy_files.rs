@@ -86,3 +86,27 @@ fn bad_input_takes_a_bounded_amount_of_memory_and_time() {
         assert!(error.len() < 1 << 20 && start.elapsed() < Duration::from_secs(60), "{command} {file}");
     }
 }
+
+#[test]
+fn a_test_that_asserts_nothing_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    for nothing in ["", "# expect deny in tcp\n\n"] {
+        let output = msegctl(directory.path(), "", "policy test - --policy /dev/null", nothing);
+        assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("holds no assertion: nothing was tested"), "{}", text(&output.stderr));
+    }
+    let one = "expect allow in 47 from ::1 to ::2";
+    assert!(msegctl(directory.path(), "", "policy test - --policy /dev/null", one).status.success());
+}
+
+#[test]
+fn text_and_json_tell_every_error_of_a_statement() {
+    let directory = tempfile::tempdir().unwrap();
+    let wrong = "rule r1 alow in tpc from 10.0.0.0/33 to any port 99999 priorty 5\n";
+    let shown = text(&msegctl(directory.path(), "", "policy check -", wrong).stderr);
+    assert_eq!(shown.matches(" --> standard input:1:").count(), 5, "{shown}");
+    let output = msegctl(directory.path(), "", "policy check - -j", wrong);
+    assert_eq!(output.status.code(), Some(5));
+    let told = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(told.matches("\"column\"").count(), 5, "{told}");
+}

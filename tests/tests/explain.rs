@@ -321,6 +321,8 @@ fn assertions_about_the_active_policy_are_tested(lab: &Lab) -> Result<()> {
     lab.run("msegctl", &["policy", "test", file("expect maybe in 47\nexpext\n")?])?
         .exits(5)?
         .complains(&["2 errors"])?;
-    lab.run_as_nobody("msegctl", &["policy", "test", file("")?, "--policy", "/dev/null"])?.ok()?;
+    let one = file("expect allow in 47 from ::1 to ::2\n")?;
+    lab.run_as_nobody("msegctl", &["policy", "test", one, "--policy", "/dev/null"])?.ok()?;
+    lab.run("msegctl", &["policy", "test", file("# nothing\n")?])?.exits(5)?.complains(&["holds no assertion"])?;
     Ok(())
 }

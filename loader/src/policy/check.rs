@@ -71,6 +71,12 @@ impl<'a> Check<'a> {
         }
     }
 
+    /// Unknown sets in a list of a statement that is wrong otherwise.
+    pub(super) fn failed(&mut self, file: usize, list: &[Address], site: &ListSite) {
+        self.problems.enter(file);
+        self.list(list, site);
+    }
+
     /// The families in a list, with every unknown set reported.
     fn list(&mut self, list: &[Address], site: &ListSite) -> u8 {
         let mut families = 0;

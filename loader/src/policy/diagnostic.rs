@@ -61,7 +61,6 @@ impl Diagnostics {
     pub(super) fn new(sources: &Sources, problems: Problems) -> Self {
         let more = problems.is_full();
         let mut list = problems.into_list();
-        list.sort_by_key(|(file, problem)| (*file, problem.span.start));
         let mut errors = Vec::with_capacity(list.len());
         for same_file in list.chunk_by_mut(|(a, _), (b, _)| a == b) {
             let file = same_file[0].0;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    address::Address,
+    address::{Address, Addresses},
     check::Check,
     json,
     lexer::Kind,
@@ -65,6 +65,8 @@ pub(super) struct Document<'s> {
     defines: Vec<(usize, ListSite)>,
     rules: Vec<(usize, SelectorSite)>,
     failsafe: Vec<(usize, Selector, SelectorSite)>,
+    /// Lists of statements with errors: that their sets exist is checked all the same.
+    failed: Vec<(usize, Vec<Address>, ListSite)>,
 }
 
 impl<'s> Document<'s> {
@@ -78,6 +80,7 @@ impl<'s> Document<'s> {
             defines: Vec::new(),
             rules: Vec::new(),
             failsafe: Vec::new(),
+            failed: Vec::new(),
         }
     }
 
@@ -87,10 +90,12 @@ impl<'s> Document<'s> {
         let text = self.sources.text(file);
         for (line, bytes) in lines(&text) {
             let outcome = statement::parse(&text, bytes, problems);
-            let at = At { file, line, name: &text[outcome.subject.clone()], subject: outcome.subject };
+            let name = outcome.subject.clone().map_or("", |subject| &text[subject]);
+            let at = At { file, line, name, subject: outcome.subject.unwrap_or_default() };
             match outcome.statement {
+                Some(statement) if outcome.failed => self.add_failed(at, statement, problems),
                 Some(statement) => self.add(at, statement, problems),
-                None => self.broken.extend(outcome.defines),
+                None => {}
             }
             if problems.is_full() {
                 self.incomplete = true;
@@ -99,9 +104,32 @@ impl<'s> Document<'s> {
         }
     }
 
-    /// A set of this name has errors, so it is known that it exists but not what it holds.
-    pub(super) fn broken_set(&mut self, name: String) {
-        self.broken.insert(name);
+    /// Takes from a statement with errors what others refer to and what it refers to. It is no part of the policy.
+    pub(super) fn add_failed(&mut self, at: At<'_>, statement: Statement, problems: &mut Problems) {
+        let mut first = |kind| at.name.is_empty() || self.is_first(kind, &at, problems);
+        match statement {
+            Statement::Define { name, members } => {
+                first("set");
+                self.define(&at, name, members, true, problems);
+            }
+            Statement::Rule { rule, site } => {
+                first("rule");
+                self.failed_selector(at.file, rule.selector, site);
+            }
+            Statement::Failsafe { selector, site } => self.failed_selector(at.file, selector, site),
+            Statement::Include { .. } => self.incomplete = true,
+            Statement::Default { .. } => _ = first("default"),
+            Statement::Builtin { .. } => _ = first("builtin"),
+            Statement::Timeout { .. } => _ = first("timeout"),
+        }
+    }
+
+    fn failed_selector(&mut self, file: usize, selector: Selector, site: SelectorSite) {
+        for (side, site) in [(selector.from, site.from), (selector.to, site.to)] {
+            if let Addresses::List(list) = side.addresses {
+                self.failed.push((file, list, site));
+            }
+        }
     }
 
     pub(super) fn add(&mut self, at: At<'_>, statement: Statement, problems: &mut Problems) {
@@ -125,7 +153,7 @@ impl<'s> Document<'s> {
         match statement {
             Statement::Default { inbound: true, action } => policy.defaults.inbound = action,
             Statement::Default { inbound: false, action } => policy.defaults.outbound = action,
-            Statement::Define { name, members } => self.define(file, line, name, members, problems),
+            Statement::Define { name, members } => self.define(&at, name, members, false, problems),
             Statement::Rule { rule, site } => {
                 policy.rules.push(rule);
                 self.rules.push((file, site));
@@ -168,7 +196,8 @@ impl<'s> Document<'s> {
     }
 
     /// Adds a set, with the addresses of its files.
-    fn define(&mut self, file: usize, line: usize, name: String, members: Vec<Member>, problems: &mut Problems) {
+    fn define(&mut self, at: &At<'_>, name: String, members: Vec<Member>, failed: bool, problems: &mut Problems) {
+        let (file, line) = (at.file, at.line);
         let (mut addresses, mut site) = (Vec::with_capacity(members.len()), ListSite::default());
         let before = problems.len();
         for member in members {
@@ -192,8 +221,9 @@ impl<'s> Document<'s> {
                 }
             }
         }
-        if problems.len() > before {
+        if failed || problems.len() > before {
             self.broken.insert(name);
+            self.failed.push((file, addresses, site));
             return;
         }
         self.policy.defines.push(Define { name, members: addresses });
@@ -203,6 +233,9 @@ impl<'s> Document<'s> {
     fn finish(mut self, problems: &mut Problems) -> Policy {
         let mut check = Check::new(&self.policy, &self.broken, self.incomplete, problems);
         check.defines(&self.defines);
+        for (file, list, site) in &self.failed {
+            check.failed(*file, list, site);
+        }
         for (rule, (file, site)) in self.policy.rules.iter().zip(&self.rules) {
             check.selector(*file, &rule.selector, site);
         }
@@ -224,9 +257,8 @@ fn networks(text: &str, addresses: &mut Vec<Address>, problems: &mut Problems) {
             continue;
         }
         // What is wrong with the line is reported.
-        if let Ok(network) = line.filed()
-            && line.end().is_ok()
-        {
+        let network = line.filed();
+        if line.end() {
             addresses.extend(network.map(Address::Network));
         }
         if problems.is_full() {

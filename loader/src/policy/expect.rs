@@ -1,15 +1,8 @@
 //! Reading assertions about a policy: `expect deny in tcp from 10.0.0.1 to 10.0.0.2 port 22 by no-ssh`.
 
 use super::{
-    diagnostic::Diagnostics,
-    evaluate::Packet,
-    lexer::Kind,
-    line::{Line, Step},
-    model::Action,
-    packet,
-    problem::Problems,
-    source::Sources,
-    statement,
+    diagnostic::Diagnostics, document::lines, evaluate::Packet, lexer::Kind, line::Line, model::Action, packet,
+    problem::Problems, source::Sources, statement,
 };
 
 /// One assertion: what a packet gets, and from which rule.
@@ -29,16 +22,17 @@ pub struct Expectation {
 
 /// Reads a file of assertions, one a line. `file_name` is what errors call it. Every error of the text is reported.
 pub fn parse_expectations(file_name: &str, text: &str) -> Result<Vec<Expectation>, Diagnostics> {
-    let (mut problems, mut expectations) = (Problems::default(), Vec::new());
-    let mut start = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-    for number in 1.. {
-        let length = text[start..].find('\n');
-        let end = length.map_or(text.len(), |length| start + length);
-        expectations.extend(read_line(text, number, start..end, &mut problems));
-        if length.is_none() {
+    read(file_name, text, Problems::default())
+}
+
+/// [`parse_expectations`] of a text of which some problems are known.
+pub(super) fn read(file_name: &str, text: &str, mut problems: Problems) -> Result<Vec<Expectation>, Diagnostics> {
+    let mut expectations = Vec::new();
+    for (number, line) in lines(text) {
+        expectations.extend(read_line(text, number, line, &mut problems));
+        if problems.is_full() {
             break;
         }
-        start = end + 1;
     }
     if problems.is_empty() {
         Ok(expectations)
@@ -58,22 +52,22 @@ fn read_line(
         return None;
     }
     let start = line.span().start;
-    let read = expectation(&mut line).and_then(|read| line.end().map(|()| read));
-    let (action, packet, rule) = read.ok().filter(|_| !line.failed)?;
+    let (action, packet, rule) = expectation(&mut line)?;
     // At the end of the line or at the comment that ends it.
     let text = text[start..line.span().start].trim_end().to_owned();
     Some(Expectation { line: number, text, action, packet, rule })
 }
 
-fn expectation(line: &mut Line<'_, '_>) -> Step<(Action, Packet, Option<String>)> {
-    line.choice("an assertion", &[("expect", ())])?;
-    let action = line.choice("a verdict", statement::ACTIONS)?;
-    let packet = packet::packet(line, &["by"])?;
+/// None if anything is wrong, which is reported.
+fn expectation(line: &mut Line<'_, '_>) -> Option<(Action, Packet, Option<String>)> {
+    line.guess("an assertion", &["expect"])?;
+    line.advance();
+    let action = line.choice_before("a verdict", statement::ACTIONS, packet::FROM_DIRECTION);
+    let packet = packet::packet(line, &["by"]);
     let mut rule = None;
     if line.peek_word() == Some("by") {
         line.advance();
-        let (name, _) = line.word("the name of a rule", "")?;
-        rule = Some(name.to_owned());
+        rule = line.word("the name of a rule", "").map(|(name, _)| name.to_owned());
     }
-    Ok((action, packet, rule))
+    if line.end() { Some((action?, packet?, rule)) } else { None }
 }

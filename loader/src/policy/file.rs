@@ -10,9 +10,9 @@ use super::{
     Policy,
     diagnostic::Diagnostics,
     document,
-    expect::{Expectation, parse_expectations},
-    format::format,
-    problem::{Problem, Problems},
+    expect::{self, Expectation},
+    format,
+    problem::Problems,
     source::{self, MAX_BYTES, Sources},
 };
 use crate::error::{Code, Error, Result};
@@ -25,8 +25,8 @@ pub struct PolicyFile {
     directory: Option<PathBuf>,
     /// None for what is not a file.
     metadata: Option<Metadata>,
-    /// It is not UTF-8.
-    invalid: Option<Problem>,
+    /// Where lines begin to be not UTF-8.
+    unreadable: Vec<usize>,
 }
 
 impl PolicyFile {
@@ -59,8 +59,8 @@ impl PolicyFile {
 
     /// A policy that is in no file and names none.
     pub(super) fn from_bytes(name: &str, bytes: Vec<u8>) -> Self {
-        let (text, invalid) = source::decode(bytes);
-        Self { name: name.to_owned(), text, directory: None, metadata: None, invalid }
+        let (text, unreadable) = source::decode(bytes);
+        Self { name: name.to_owned(), text, directory: None, metadata: None, unreadable }
     }
 
     /// The text, with stand-ins for what is not UTF-8.
@@ -78,8 +78,7 @@ impl PolicyFile {
     /// # Errors
     /// Every error of every file.
     pub fn policy(&self) -> Result<Policy, Diagnostics> {
-        self.valid()?;
-        read(Sources::new(&self.name, &self.text, self.directory.clone(), self.metadata.as_ref()))
+        read(Sources::new(&self.name, &self.text, self.directory.clone(), self.metadata.as_ref()), self.problems())
     }
 
     /// The assertions in it.
@@ -87,8 +86,7 @@ impl PolicyFile {
     /// # Errors
     /// Every error of the text.
     pub fn expectations(&self) -> Result<Vec<Expectation>, Diagnostics> {
-        self.valid()?;
-        parse_expectations(&self.name, &self.text)
+        expect::read(&self.name, &self.text, self.problems())
     }
 
     /// The text in canonical form, see [`format()`](super::format()).
@@ -96,15 +94,14 @@ impl PolicyFile {
     /// # Errors
     /// Every error of the text.
     pub fn formatted(&self) -> Result<String, Diagnostics> {
-        self.valid()?;
-        format(&self.name, &self.text)
+        format::read(&self.name, &self.text, self.problems())
     }
 
-    fn valid(&self) -> Result<(), Diagnostics> {
-        let Some(problem) = &self.invalid else { return Ok(()) };
+    /// What is wrong with the text before anything is read of it.
+    fn problems(&self) -> Problems {
         let mut problems = Problems::default();
-        problems.push(problem.clone());
-        Err(Diagnostics::new(&Sources::text_only(&self.name, &self.text), problems))
+        problems.not_utf8(0, self.unreadable.clone());
+        problems
     }
 }
 
@@ -114,8 +111,7 @@ pub(super) fn is_json(text: &str) -> bool {
 }
 
 /// Reads the first of the files as a policy.
-pub(super) fn read(mut sources: Sources) -> Result<Policy, Diagnostics> {
-    let mut problems = Problems::default();
+pub(super) fn read(mut sources: Sources, mut problems: Problems) -> Result<Policy, Diagnostics> {
     let policy = document::read(&mut sources, &mut problems);
     if problems.is_empty() { Ok(policy) } else { Err(Diagnostics::new(&sources, problems)) }
 }

@@ -18,7 +18,11 @@ use super::{
 /// # Errors
 /// Every line that is no statement; a policy in JSON form.
 pub fn format(file_name: &str, text: &str) -> Result<String, Diagnostics> {
-    let mut problems = Problems::default();
+    read(file_name, text, Problems::default())
+}
+
+/// [`format()`] of a text of which some problems are known.
+pub(super) fn read(file_name: &str, text: &str, mut problems: Problems) -> Result<String, Diagnostics> {
     let mut out = String::with_capacity(text.len());
     if super::file::is_json(text) {
         let at = text.find('{').unwrap_or_default();
@@ -27,6 +31,12 @@ pub fn format(file_name: &str, text: &str) -> Result<String, Diagnostics> {
         let mut blank = false;
         for (_, line) in lines(text) {
             let outcome = statement::parse(text, line, &mut problems);
+            if outcome.failed {
+                if problems.is_full() {
+                    break;
+                }
+                continue;
+            }
             let comment = text[outcome.comment].trim_end_matches([' ', '\t', '\r']);
             if outcome.statement.is_none() && comment.is_empty() {
                 blank = !out.is_empty();
@@ -41,9 +51,6 @@ pub fn format(file_name: &str, text: &str) -> Result<String, Diagnostics> {
                 (Some(statement), comment) => writeln!(out, "{statement}  {comment}"),
                 (None, comment) => writeln!(out, "{comment}"),
             };
-            if problems.is_full() {
-                break;
-            }
         }
     }
     match problems.is_empty() {

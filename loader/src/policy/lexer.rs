@@ -13,7 +13,7 @@ pub(super) enum Kind {
     Quoted,
     /// Quotes that are not closed in their line.
     Unclosed,
-    /// A character that has no place in a policy.
+    /// A word with a character that has no place in a policy.
     Bad,
     /// The end of the line, or the comment that ends it.
     End,
@@ -27,6 +27,7 @@ pub(super) struct Token {
 }
 
 /// Reads the tokens of a line as they are asked for, so that a line of any length needs no memory.
+#[derive(Clone)]
 pub(super) struct Lexer<'a> {
     text: &'a str,
     position: usize,
@@ -61,18 +62,28 @@ impl<'a> Lexer<'a> {
             '}' => (Kind::Close, 1),
             '=' => (Kind::Equals, 1),
             '"' => quoted(&bytes[start..self.end]),
-            _ => match bytes[start..self.end].iter().take_while(|byte| is_word(**byte)).count() {
-                0 => (Kind::Bad, first.len_utf8()),
-                length => (Kind::Word, length),
-            },
+            _ => word(&bytes[start..self.end]),
         };
         self.position += length;
         Token { kind, span: start..start + length }
     }
 }
 
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b",{}=#\"".contains(&byte)
+/// Whether the byte may be one of a word.
+pub(super) fn is_word(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !separates(byte)
+}
+
+fn separates(byte: u8) -> bool {
+    b",{}=#\"".contains(&byte)
+}
+
+/// All up to the next blank or separator, so that one wrong character does not make two words of one.
+fn word(bytes: &[u8]) -> (Kind, usize) {
+    let ends = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r') || separates(*byte);
+    let length = bytes.iter().position(ends).unwrap_or(bytes.len());
+    let kind = if bytes[..length].iter().all(|byte| is_word(*byte)) { Kind::Word } else { Kind::Bad };
+    (kind, length)
 }
 
 /// The token that a quote begins. A backslash makes the next character one of the text.

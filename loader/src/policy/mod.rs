@@ -56,7 +56,7 @@ use crate::error::Result;
 /// Reads a policy, as text or in its JSON form. `file_name` is what errors call it. Every error is reported; a statement
 /// that names another file is one.
 pub fn parse(file_name: &str, text: &str) -> Result<Policy, Diagnostics> {
-    file::read(Sources::text_only(file_name, text))
+    file::read(Sources::text_only(file_name, text), Problems::default())
 }
 
 /// Reads one rule, with or without the word `rule` before it. Whether its sets exist is seen when it is

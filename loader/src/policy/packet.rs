@@ -7,7 +7,7 @@ use super::{
     diagnostic::Diagnostics,
     evaluate::{Packet, PacketDirection},
     lexer::Kind,
-    line::{Abort, Line, Step},
+    line::Line,
     model::Protocol,
     problem::{Problem, Problems},
     source::Sources,
@@ -18,6 +18,8 @@ use super::{
 pub const SOURCE_PORT: u16 = 49_152;
 
 const DIRECTIONS: &[(&str, PacketDirection)] = &[("in", PacketDirection::In), ("out", PacketDirection::Out)];
+/// What a packet may begin with, and what comes after its direction.
+pub(super) const FROM_DIRECTION: &[&str] = &["in", "out", "tcp", "udp", "sctp", "icmp", "icmpv6", "from", "to"];
 const CLAUSES: [&str; 4] = ["from", "to", "type", "iface"];
 /// Protocol numbers that are extension headers of IPv6 (RFC 7045): there a packet has them before its protocol.
 const IPV6_EXTENSIONS: [u8; 5] = [0, 43, 44, 51, 60];
@@ -27,9 +29,9 @@ const IPV6_EXTENSIONS: [u8; 5] = [0, 43, 44, 51, 60];
 pub fn parse_packet(text: &str) -> Result<Packet, Diagnostics> {
     let mut problems = Problems::default();
     let mut line = Line::new(text, 0..text.len(), &mut problems);
-    let read = packet(&mut line, &[]).and_then(|packet| line.end().map(|()| packet));
-    match (read, line.failed) {
-        (Ok(packet), false) => Ok(packet),
+    let read = packet(&mut line, &[]);
+    match (read, line.end()) {
+        (Some(packet), true) => Ok(packet),
         _ => Err(Diagnostics::new(&Sources::text_only("packet", text), problems)),
     }
 }
@@ -60,57 +62,66 @@ impl fmt::Display for Packet {
 struct End {
     address: Option<IpAddr>,
     port: Option<u16>,
+    /// There is a port, which may be wrong.
+    port_given: bool,
     span: Range<usize>,
 }
 
 /// From the direction to the end of the line, or to one of the words in `ends`.
-pub(super) fn packet(line: &mut Line<'_, '_>, ends: &[&str]) -> Step<Packet> {
-    let direction = line.choice("a direction", DIRECTIONS)?;
+pub(super) fn packet(line: &mut Line<'_, '_>, ends: &[&str]) -> Option<Packet> {
+    let direction = line.choice_before("a direction", DIRECTIONS, statement::AFTER_DIRECTION);
     let span = line.span();
-    let protocol = line.protocol()?;
-    let Some(number) = protocol.number() else {
-        line.wrong(span, "a packet has one protocol", "expected its name or number");
-        return Err(Abort);
-    };
+    let mut protocol = line.protocol();
+    if protocol == Some(Protocol::Any) {
+        line.wrong(span.clone(), "a packet has one protocol", "expected its name or number");
+        protocol = None;
+    }
     let (mut from, mut to, mut icmp, mut interface) = (None, None, None, None);
-    while line.kind() != Kind::End {
-        let word = line.peek_word().unwrap_or_default();
+    let mut given: Vec<&str> = Vec::new();
+    while line.kind() != Kind::End && !line.is_full() {
+        let (word, at) = (line.peek_word().unwrap_or_default(), line.span());
         if ends.contains(&word) {
             break;
         }
-        let again = match word {
-            "from" => from.is_some(),
-            "to" => to.is_some(),
-            "type" => icmp.is_some(),
-            "iface" => interface.is_some(),
-            _ => {
-                let help = line.did_you_mean(CLAUSES);
-                return Err(line.unexpected("a clause or the end of the line", &words::one_of(CLAUSES), help));
+        let clause = if CLAUSES.contains(&word) {
+            if given.contains(&word) {
+                line.report(Problem::found(at.clone(), "a second", word, "is given already"));
+            }
+            word
+        } else {
+            match line.guess("a clause or the end of the line", &CLAUSES) {
+                Some(clause) => clause,
+                None => {
+                    line.skip_to(&[&CLAUSES, ends].concat());
+                    continue;
+                }
             }
         };
-        if again {
-            line.report(Problem::found(line.span(), "a second", word, "is given already"));
-        }
-        match word {
-            "from" => from = Some(end(line, protocol)?),
-            "to" => to = Some(end(line, protocol)?),
-            "type" => icmp = Some(statement::icmp(line, protocol)?),
-            _ => {
-                line.advance();
-                interface = Some(line.interface()?);
-            }
+        given.push(clause);
+        line.advance();
+        match clause {
+            "from" => from = Some(end(line, protocol)),
+            "to" => to = Some(end(line, protocol)),
+            "type" => icmp = statement::icmp(line, at, protocol),
+            _ => interface = line.interface(),
         }
     }
-    let Some(from) = from else { return Err(line.unexpected("`from` and an address", "", None)) };
-    let Some(to) = to else { return Err(line.unexpected("`to` and an address", "", None)) };
-    if protocol.has_ports() && to.port.is_none() {
-        return Err(line.unexpected("`port` after the address of `to`", "", None));
+    // One thing that is missing is enough to say, and what was skipped may be it.
+    let mut needs = |is_there: bool, what: &str| {
+        if !is_there && !line.unsure {
+            line.unexpected(what, "", None);
+        }
+    };
+    needs(from.is_some(), "`from` and an address");
+    needs(to.is_some(), "`to` and an address");
+    if let (Some(protocol), Some(to)) = (protocol, &to) {
+        needs(!protocol.has_ports() || to.port_given, "`port` after the address of `to`");
+        needs(!matches!(protocol, Protocol::Icmp | Protocol::Icmpv6) || given.contains(&"type"), "`type`");
     }
-    if matches!(protocol, Protocol::Icmp | Protocol::Icmpv6) && icmp.is_none() {
-        return Err(line.unexpected("`type`", "", None));
-    }
+    let (from, to) = (from?, to?);
     // Where one of them is wrong, that was said.
-    let (Some(source), Some(destination)) = (from.address, to.address) else { return Err(Abort) };
+    let (protocol, source, destination) = (protocol?, from.address?, to.address?);
+    let number = protocol.number()?;
     let ipv6 = source.is_ipv6();
     if ipv6 != destination.is_ipv6() {
         line.wrong(to.span.clone(), "the addresses are of two families", format!("expected {}", family(ipv6)));
@@ -128,8 +139,8 @@ pub(super) fn packet(line: &mut Line<'_, '_>, ends: &[&str]) -> Step<Packet> {
         let message = format!("protocol {number} is an extension header of IPv6");
         line.wrong(span, message, "expected the protocol behind it");
     }
-    Ok(Packet {
-        direction,
+    Some(Packet {
+        direction: direction?,
         protocol: number,
         source,
         destination,
@@ -145,34 +156,28 @@ const fn family(ipv6: bool) -> &'static str {
     if ipv6 { "IPv6" } else { "IPv4" }
 }
 
-/// `from` or `to` with one address and one port.
-fn end(line: &mut Line<'_, '_>, protocol: Protocol) -> Step<End> {
+/// The address and the port after `from` or `to`.
+fn end(line: &mut Line<'_, '_>, protocol: Option<Protocol>) -> End {
     const ONE: &str = "a packet has one address";
-    line.advance();
     let span = line.span();
+    let mut address = None;
     if line.peek_word() == Some("any") {
-        line.wrong(span, ONE, "expected an IPv4 or IPv6 address");
-        return Err(Abort);
-    }
-    let failed = line.failed;
-    let (address, _) = line.address()?;
-    let address = match address {
-        Address::Network(network) if network.prefix_len() == network.max_prefix_len() => Some(network.addr()),
-        // What could not be read at all was reported.
-        _ if line.failed && !failed => None,
-        _ => {
-            line.wrong(span.clone(), ONE, "expected an address, not a network or a set");
-            None
+        line.wrong(span.clone(), ONE, "expected an IPv4 or IPv6 address");
+        line.advance();
+    } else {
+        match line.address() {
+            Some((Address::Network(network), _)) if network.prefix_len() == network.max_prefix_len() => {
+                address = Some(network.addr());
+            }
+            Some(_) => line.wrong(span.clone(), ONE, "expected an address, not a network or a set"),
+            None => {}
         }
-    };
-    let mut port = None;
-    if line.peek_word() == Some("port") {
+    }
+    let (mut port, port_given) = (None, line.peek_word() == Some("port"));
+    if port_given {
         let span = line.advance().span;
-        if !protocol.has_ports() {
-            let message = format!("protocol `{}` has no ports", protocol.name());
-            line.wrong(span, message, "needs `tcp`, `udp` or `sctp`");
-        }
-        port = Some(line.number("a port", u16::MAX)?);
+        statement::no_ports(line, span, protocol);
+        port = line.number("a port", u16::MAX);
     }
-    Ok(End { address, port, span })
+    End { address, port, port_given, span }
 }

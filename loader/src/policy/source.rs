@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    problem::{Problem, Problems},
+    problem::{MAX_PROBLEMS, Problem, Problems},
     words::quote,
 };
 
@@ -94,10 +94,7 @@ impl Sources {
     /// Reads the file of a set and returns its number, none if that failed, which is reported.
     pub(super) fn set(&mut self, naming: &Naming<'_>, problems: &mut Problems) -> Option<usize> {
         let read = self.find(naming).and_then(|(path, metadata)| self.read(naming, path, &metadata, problems));
-        read.unwrap_or_else(|problem| {
-            problems.push(*problem);
-            None
-        })
+        read.map_err(|problem| problems.push(*problem)).ok()
     }
 
     fn include_or_refuse(&mut self, naming: &Naming<'_>, problems: &mut Problems) -> Step<Included> {
@@ -119,7 +116,7 @@ impl Sources {
             return refuse(naming, format!("files include files more than {MAX_DEPTH} deep"), "is one too deep");
         }
         self.included.push(identity);
-        let Some(file) = self.read(naming, path, &metadata, problems)? else { return Ok(Included::Failed) };
+        let file = self.read(naming, path, &metadata, problems)?;
         if super::file::is_json(&self.files[file].text) {
             let help = "`msegctl policy fmt` writes it as text";
             let message = format!("{} is a policy in JSON form", quote(naming.path));
@@ -150,14 +147,8 @@ impl Sources {
         }
     }
 
-    /// Reads a file. None if its text is not UTF-8, which is reported at its place there.
-    fn read(
-        &mut self,
-        naming: &Naming<'_>,
-        path: PathBuf,
-        found: &Metadata,
-        problems: &mut Problems,
-    ) -> Step<Option<usize>> {
+    /// Reads a file. What of its text is not UTF-8 is reported at its place there.
+    fn read(&mut self, naming: &Naming<'_>, path: PathBuf, found: &Metadata, problems: &mut Problems) -> Step<usize> {
         let left = MAX_BYTES.saturating_sub(self.bytes);
         let mut bytes = Vec::new();
         // Should another file have come in its place meanwhile, opening it must not wait, nor move a terminal.
@@ -172,7 +163,7 @@ impl Sources {
             return refuse(naming, message, "is too large");
         }
         self.bytes += bytes.len() as u64;
-        let (text, invalid) = decode(bytes);
+        let (text, unreadable) = decode(bytes);
         let file = self.files.len();
         self.files.push(Source {
             name: path.to_string_lossy().into_owned(),
@@ -181,11 +172,8 @@ impl Sources {
             identity: Some(identity(found)),
             parent: Some((naming.file, naming.line)),
         });
-        let Some(problem) = invalid else { return Ok(Some(file)) };
-        problems.enter(file);
-        problems.push(problem);
-        problems.enter(naming.file);
-        Ok(None)
+        problems.not_utf8(file, unreadable);
+        Ok(file)
     }
 }
 
@@ -234,14 +222,25 @@ pub(super) fn parent(path: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new(OsStr::new(""))).to_owned()
 }
 
-/// The text; if it is not UTF-8, with stand-ins for what is not, and where that begins.
-pub(super) fn decode(bytes: Vec<u8>) -> (String, Option<Problem>) {
+/// The text, with stand-ins for what is not UTF-8, and where that begins in each line which has such: of the first lines,
+/// as many as errors are kept.
+pub(super) fn decode(bytes: Vec<u8>) -> (String, Vec<usize>) {
     let error = match String::from_utf8(bytes) {
-        Ok(text) => return (text, None),
+        Ok(text) => return (text, Vec::new()),
         Err(error) => error,
     };
-    let start = error.utf8_error().valid_up_to();
-    let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-    let end = text[start..].chars().next().map_or(start, |bad| start + bad.len_utf8());
-    (text, Some(Problem::new(start..end, "the text is not UTF-8", "cannot be read")))
+    let (mut text, mut places) = (String::with_capacity(error.as_bytes().len()), Vec::new());
+    // Nothing was found in the line that the text ends in.
+    let mut first = true;
+    for chunk in error.as_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        first |= chunk.valid().contains('\n');
+        if !chunk.invalid().is_empty() {
+            if std::mem::take(&mut first) && places.len() < MAX_PROBLEMS {
+                places.push(text.len());
+            }
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    (text, places)
 }

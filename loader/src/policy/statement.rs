@@ -6,17 +6,23 @@ use mseg_ebpf::abi::policy::timeout;
 
 use super::{
     lexer::Kind,
-    line::{Abort, Line, Step},
+    line::Line,
     model::{Action, Builtins, DEFAULT_PRIORITY, Direction, Endpoint, IcmpType, Protocol, Rule, Selector},
     problem::{Problem, Problems},
     value::{ListSite, Member},
-    words,
+    words::{self, CLAUSES},
 };
 
 pub(super) const ACTIONS: &[(&str, Action)] = &[("allow", Action::Allow), ("deny", Action::Deny)];
 pub(super) const DIRECTIONS: &[(&str, Direction)] =
     &[("in", Direction::In), ("out", Direction::Out), ("both", Direction::Both)];
-const CLAUSES: [&str; 9] = ["from", "to", "port", "type", "code", "iface", "priority", "log", "audit"];
+/// What comes after the action of a rule.
+const AFTER_ACTION: &[&str] = &[
+    "in", "out", "both", "any", "tcp", "udp", "sctp", "icmp", "icmpv6", "from", "to", "port", "type", "code", "iface",
+    "priority", "log", "audit",
+];
+/// What comes after its direction.
+pub(super) const AFTER_DIRECTION: &[&str] = AFTER_ACTION.split_at(3).1;
 
 /// Where the parts of a selector stand.
 #[derive(Debug)]
@@ -39,12 +45,12 @@ pub(super) enum Statement {
 
 /// What became of a line.
 pub(super) struct Outcome {
-    /// None for an empty line and for one with errors.
+    /// None for an empty line and for one with too little to tell what it is. What is wrong in it is left out.
     pub(super) statement: Option<Statement>,
-    /// Where the statement says what it is about: its name.
-    pub(super) subject: Range<usize>,
-    /// The set that it would define, also if there are errors.
-    pub(super) defines: Option<String>,
+    /// There are errors: the statement is of no use but for what it names.
+    pub(super) failed: bool,
+    /// Where the statement says what it is about: its name. None if that is wrong or a guess.
+    pub(super) subject: Option<Range<usize>>,
     /// The comment at the end of the line, if the statement before it is complete; may be empty.
     pub(super) comment: Range<usize>,
 }
@@ -53,14 +59,13 @@ pub(super) struct Outcome {
 pub(super) fn parse(text: &str, line: Range<usize>, problems: &mut Problems) -> Outcome {
     let end = line.end;
     let mut line = Line::new(text, line, problems);
-    let mut reader = Reader { subject: line.span(), defines: None };
-    let mut statement = None;
+    let (mut subject, mut statement, mut failed) = (None, None, false);
     if line.kind() != Kind::End {
-        statement = reader.statement(&mut line).and_then(|statement| line.end().map(|()| statement)).ok();
+        statement = read(&mut line, &mut subject);
+        failed = !line.end();
     }
-    let statement = if line.failed { None } else { statement };
     let comment = line.span().start..end;
-    Outcome { statement, subject: reader.subject, defines: reader.defines, comment }
+    Outcome { statement, failed, subject, comment }
 }
 
 /// Reads a rule without needing its first word.
@@ -69,81 +74,96 @@ pub(super) fn parse_rule(text: &str, problems: &mut Problems) -> Option<Rule> {
     if line.peek_word() == Some("rule") {
         line.advance();
     }
-    let mut reader = Reader { subject: 0..0, defines: None };
-    let statement = reader.rule(&mut line).and_then(|statement| line.end().map(|()| statement));
+    let statement = rule(&mut line, &mut None);
     match statement {
-        Ok(Statement::Rule { rule, .. }) if !line.failed => Some(rule),
+        Statement::Rule { rule, .. } if line.end() => Some(rule),
         _ => None,
     }
 }
 
-struct Reader {
-    subject: Range<usize>,
-    defines: Option<String>,
-}
-
-impl Reader {
-    fn statement(&mut self, line: &mut Line<'_, '_>) -> Step<Statement> {
-        let Some(word) = line.peek_word() else { return Err(unknown_statement(line)) };
-        match word {
-            "default" | "define" | "rule" | "builtin" | "failsafe" | "timeout" | "include" => {}
-            _ => return Err(unknown_statement(line)),
+fn read(line: &mut Line<'_, '_>, subject: &mut Option<Range<usize>>) -> Option<Statement> {
+    let Some(word) = statement_word(line) else { return unknown(line) };
+    line.advance();
+    let guessed = line.unsure;
+    let span = line.span();
+    let statement = match word {
+        "default" => {
+            let directions = [("in", true), ("out", false)];
+            let inbound = line.choice_before("a direction", &directions, &["allow", "deny"]);
+            *subject = inbound.map(|_| span);
+            let action = line.choice("an action", ACTIONS);
+            inbound.zip(action).map(|(inbound, action)| Statement::Default { inbound, action })
         }
-        line.advance();
-        self.subject = line.span();
-        match word {
-            "default" => {
-                let inbound = line.choice("a direction", &[("in", true), ("out", false)])?;
-                Ok(Statement::Default { inbound, action: line.choice("an action", ACTIONS)? })
-            }
-            "define" => self.define(line),
-            "rule" => self.rule(line),
-            "builtin" => {
-                let table = Builtins::NAMES.map(|name| (name, name));
-                let name = line.choice("a built-in rule", &table)?;
-                Ok(Statement::Builtin { name, on: line.choice("a state", &[("on", true), ("off", false)])? })
-            }
-            "failsafe" => {
-                let (selector, site, _) = selector(line, false)?;
-                Ok(Statement::Failsafe { selector, site })
-            }
-            "include" => line.path().map(|(path, span)| Statement::Include { path, span }),
-            _ => {
-                let table: [(&str, usize); timeout::COUNT] =
-                    std::array::from_fn(|index| (timeout::NAMES[index], index));
-                let index = line.choice("a timeout", &table)?;
-                Ok(Statement::Timeout { index, seconds: line.duration()? })
-            }
+        "define" => define(line, subject),
+        "rule" => Some(rule(line, subject)),
+        "builtin" => {
+            let table = Builtins::NAMES.map(|name| (name, name));
+            let name = line.choice_before("a built-in rule", &table, &["on", "off"]);
+            *subject = name.map(|_| span);
+            let on = line.choice("a state", &[("on", true), ("off", false)]);
+            name.zip(on).map(|(name, on)| Statement::Builtin { name, on })
         }
-    }
-
-    fn define(&mut self, line: &mut Line<'_, '_>) -> Step<Statement> {
-        let (name, span) = line.name("set")?;
-        self.subject = span;
-        self.defines = Some(name.clone());
-        line.expect(Kind::Equals, "`=`")?;
-        Ok(Statement::Define { name, members: line.list(Line::member)? })
-    }
-
-    fn rule(&mut self, line: &mut Line<'_, '_>) -> Step<Statement> {
-        let (name, span) = line.name("rule")?;
-        self.subject = span;
-        let action = line.choice("an action", ACTIONS)?;
-        let (selector, site, extra) = selector(line, true)?;
-        let priority = extra.priority.unwrap_or(DEFAULT_PRIORITY);
-        Ok(Statement::Rule {
-            rule: Rule { name, action, selector, priority, log: extra.log, audit: extra.audit },
-            site,
-        })
-    }
-}
-
-fn unknown_statement(line: &mut Line<'_, '_>) -> Abort {
-    let help = match line.peek_word() {
-        Some("allow" | "deny") => Some("a rule begins with `rule` and its name".to_owned()),
-        _ => line.did_you_mean(words::STATEMENTS.iter().copied()),
+        "failsafe" => {
+            let (selector, site, _) = selector(line, false);
+            Some(Statement::Failsafe { selector, site })
+        }
+        "include" => {
+            let (path, span) = line.path().unwrap_or_default();
+            Some(Statement::Include { path, span })
+        }
+        _ => {
+            let table: [(&str, usize); timeout::COUNT] = std::array::from_fn(|index| (timeout::NAMES[index], index));
+            let index = line.choice("a timeout", &table);
+            *subject = index.map(|_| span);
+            let seconds = line.duration();
+            index.zip(seconds).map(|(index, seconds)| Statement::Timeout { index, seconds })
+        }
     };
-    line.unexpected("a statement", &words::one_of(words::STATEMENTS.iter().copied()), help)
+    if guessed {
+        *subject = None;
+    }
+    statement
+}
+
+/// The first word of the line, or what it was probably meant to be.
+fn statement_word(line: &mut Line<'_, '_>) -> Option<&'static str> {
+    if let Some("allow" | "deny") = line.peek_word() {
+        let help = "a rule begins with `rule` and its name".to_owned();
+        line.unexpected("a statement", &words::one_of(words::STATEMENTS.iter().copied()), Some(help));
+        return None;
+    }
+    line.guess("a statement", words::STATEMENTS)
+}
+
+/// The rest of a line that is no statement: it may still look like the definition of a set.
+fn unknown(line: &mut Line<'_, '_>) -> Option<Statement> {
+    line.advance();
+    let name = line.peek_word();
+    let defines = name.is_some() && line.second().0 == Kind::Equals;
+    let statement = if defines { define(line, &mut None) } else { None };
+    line.skip();
+    statement
+}
+
+fn define(line: &mut Line<'_, '_>, subject: &mut Option<Range<usize>>) -> Option<Statement> {
+    let name = line.name("set", |(kind, _)| kind == Kind::Equals);
+    line.equals();
+    let members = line.list(Line::member);
+    let (name, span) = name?;
+    *subject = Some(span);
+    Some(Statement::Define { name, members })
+}
+
+/// What is wrong has a stand-in, which nobody uses but to look up the sets of the rule.
+fn rule(line: &mut Line<'_, '_>, subject: &mut Option<Range<usize>>) -> Statement {
+    let name = line.name("rule", |(_, word)| ACTIONS.iter().any(|(action, _)| *action == word));
+    let action = line.choice_before("an action", ACTIONS, AFTER_ACTION).unwrap_or(Action::Deny);
+    let (selector, site, extra) = selector(line, true);
+    let priority = extra.priority.unwrap_or(DEFAULT_PRIORITY);
+    let (name, span) = name.unzip();
+    *subject = span;
+    let name = name.unwrap_or_default();
+    Statement::Rule { rule: Rule { name, action, selector, priority, log: extra.log, audit: extra.audit }, site }
 }
 
 /// What only a rule may have.
@@ -155,110 +175,109 @@ struct Extra {
 }
 
 /// From the direction to the end of the line. Clauses stand in any order, each once.
-fn selector(line: &mut Line<'_, '_>, of_rule: bool) -> Step<(Selector, SelectorSite, Extra)> {
-    let direction = line.choice("a direction", DIRECTIONS)?;
+fn selector(line: &mut Line<'_, '_>, of_rule: bool) -> (Selector, SelectorSite, Extra) {
+    let direction = line.choice_before("a direction", DIRECTIONS, AFTER_DIRECTION);
     let mut site = SelectorSite { protocol: line.span(), from: ListSite::default(), to: ListSite::default() };
-    let protocol = line.protocol()?;
-    let (mut from, mut to) = (None, None);
+    let protocol = line.protocol();
     let mut selector = Selector {
-        direction,
-        protocol,
+        direction: direction.unwrap_or(Direction::Both),
+        protocol: protocol.unwrap_or(Protocol::Any),
         from: Endpoint::default(),
         to: Endpoint::default(),
         icmp: None,
         interface: None,
     };
     let mut extra = Extra::default();
-    while line.kind() != Kind::End {
+    let mut given: Vec<&str> = Vec::new();
+    while line.kind() != Kind::End && !line.is_full() {
         let (word, span) = (line.peek_word().unwrap_or_default(), line.span());
-        let again = match word {
-            "from" => from.is_some(),
-            "to" => to.is_some(),
-            "type" => selector.icmp.is_some(),
-            "iface" => selector.interface.is_some(),
-            "priority" => extra.priority.is_some(),
-            "log" => extra.log,
-            "audit" => extra.audit,
-            _ => false,
+        let clause = match word {
+            "port" | "code" if line.unsure => word,
+            "from" | "to" | "type" | "iface" | "priority" | "log" | "audit" => {
+                line.unsure = false;
+                if given.contains(&word) {
+                    line.report(Problem::found(span.clone(), "a second", word, "is given already"));
+                }
+                given.push(word);
+                word
+            }
+            _ => match unknown_clause(line, of_rule) {
+                Some(clause) => clause,
+                None => continue,
+            },
         };
-        if again {
-            line.report(Problem::found(span.clone(), "a second", word, "is given already"));
+        if !of_rule && ["priority", "log", "audit"].contains(&clause) {
+            line.wrong(span.clone(), format!("a failsafe rule has no `{clause}`"), "only a `rule` has it");
         }
-        match word {
-            "from" => (from, site.from) = endpoint(line, protocol)?,
-            "to" => (to, site.to) = endpoint(line, protocol)?,
-            "type" => selector.icmp = Some(icmp(line, protocol)?),
-            "iface" => {
-                line.advance();
-                selector.interface = Some(line.interface()?);
-            }
-            "priority" | "log" | "audit" if !of_rule => {
-                let message = format!("a failsafe rule has no `{word}`");
-                line.wrong(span, message, "only a `rule` has it");
-                return Err(Abort);
-            }
-            "priority" => {
-                line.advance();
-                extra.priority = Some(line.number("a priority", u16::MAX)?);
-            }
-            "log" => {
-                line.advance();
-                extra.log = true;
-            }
-            "audit" => {
-                line.advance();
-                extra.audit = true;
-            }
-            _ => return Err(unknown_clause(line, of_rule)),
+        line.advance();
+        match clause {
+            "from" => (selector.from, site.from) = endpoint(line, protocol),
+            "to" => (selector.to, site.to) = endpoint(line, protocol),
+            "port" => drop(line.ports()),
+            "type" => selector.icmp = icmp(line, span, protocol),
+            "code" => drop(line.number("a code", 255)),
+            "iface" => selector.interface = line.interface(),
+            "priority" => extra.priority = line.number("a priority", u16::MAX),
+            "log" => extra.log = true,
+            _ => extra.audit = true,
         }
     }
-    (selector.from, selector.to) = (from.unwrap_or_default(), to.unwrap_or_default());
-    Ok((selector, site, extra))
+    (selector, site, extra)
 }
 
-fn unknown_clause(line: &mut Line<'_, '_>, of_rule: bool) -> Abort {
+/// Reports what is no clause. Returns the one that was probably meant; without one, all up to the next is skipped.
+fn unknown_clause(line: &mut Line<'_, '_>, of_rule: bool) -> Option<&'static str> {
     let word = line.peek_word().unwrap_or_default();
+    let meant = line.similar(word, CLAUSES);
     let help = match word {
         "port" => Some("name the side first: `from any port ...` or `to any port ...`".to_owned()),
         "code" => Some("a code stands after its `type`".to_owned()),
         _ if word.starts_with(|c: char| c.is_ascii_digit()) => {
             Some("a comma stands between the elements of a list".to_owned())
         }
-        _ => line.did_you_mean(CLAUSES),
+        _ => meant.map(|meant| format!("did you mean `{meant}`?")),
     };
     let known = if of_rule { &CLAUSES[..] } else { &CLAUSES[..6] };
     let clauses = known.iter().copied().filter(|clause| !["port", "code"].contains(clause));
-    line.unexpected("a clause or the end of the line", &words::one_of(clauses), help)
+    line.unexpected("a clause or the end of the line", &words::one_of(clauses), help);
+    line.unsure = true;
+    if meant.is_none() {
+        line.skip_to(&CLAUSES);
+    }
+    meant
 }
 
-/// `from` or `to` with the addresses and ports after it.
-fn endpoint(line: &mut Line<'_, '_>, protocol: Protocol) -> Step<(Option<Endpoint>, ListSite)> {
-    line.advance();
-    let (addresses, site) = line.addresses()?;
+/// The addresses and ports after `from` or `to`.
+fn endpoint(line: &mut Line<'_, '_>, protocol: Option<Protocol>) -> (Endpoint, ListSite) {
+    let (addresses, site) = line.addresses();
     let mut ports = Vec::new();
     if line.peek_word() == Some("port") {
         let span = line.advance().span;
-        if !protocol.has_ports() {
-            let message = format!("protocol `{}` has no ports", protocol.name());
-            line.wrong(span, message, "needs `tcp`, `udp` or `sctp`");
-        }
-        ports = line.ports()?;
+        no_ports(line, span, protocol);
+        ports = line.ports();
     }
-    Ok((Some(Endpoint { addresses, ports }), site))
+    (Endpoint { addresses, ports }, site)
 }
 
-/// `type` with what is after it.
-pub(super) fn icmp(line: &mut Line<'_, '_>, protocol: Protocol) -> Step<IcmpType> {
-    let span = line.advance().span;
-    if !matches!(protocol, Protocol::Icmp | Protocol::Icmpv6) {
+/// Reports a `port` of a protocol that has none.
+pub(super) fn no_ports(line: &mut Line<'_, '_>, span: Range<usize>, protocol: Option<Protocol>) {
+    if let Some(protocol) = protocol.filter(|protocol| !protocol.has_ports()) {
+        let message = format!("protocol `{}` has no ports", protocol.name());
+        line.wrong(span, message, "needs `tcp`, `udp` or `sctp`");
+    }
+}
+
+/// What is after `type`, which stands at `span`.
+pub(super) fn icmp(line: &mut Line<'_, '_>, span: Range<usize>, protocol: Option<Protocol>) -> Option<IcmpType> {
+    if let Some(protocol) = protocol.filter(|protocol| !matches!(protocol, Protocol::Icmp | Protocol::Icmpv6)) {
         let message = format!("protocol `{}` has no types", protocol.name());
         line.wrong(span, message, "needs `icmp` or `icmpv6`");
     }
-    let number = line.icmp_type(protocol)?;
+    let number = line.icmp_type(protocol);
     let mut code = None;
     if line.peek_word() == Some("code") {
         line.advance();
-        code = u8::try_from(line.number("a code", 255)?).ok();
+        code = line.number("a code", 255).and_then(|code| u8::try_from(code).ok());
     }
-    Ok(IcmpType { number, code })
+    Some(IcmpType { number: number?, code })
 }

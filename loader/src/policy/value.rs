@@ -11,7 +11,7 @@ use mseg_ebpf::abi::{interface, rule::RESERVED_NAMES, time::MAX_TIMEOUT_S};
 use super::{
     address::{Address, Addresses},
     lexer::Kind,
-    line::{Abort, Line, Step},
+    line::Line,
     model::{PortRange, Protocol},
     problem::Problem,
     words::{self, quote},
@@ -53,20 +53,24 @@ impl ListSite {
     }
 }
 
-/// What stands for a value that was refused.
-fn stand_in() -> Address {
-    Address::Set(String::new())
-}
-
 impl Line<'_, '_> {
-    /// A name; `kind` is "rule" or "set".
-    pub(super) fn name(&mut self, kind: &str) -> Step<(String, Range<usize>)> {
+    /// A name; `kind` is "rule" or "set", and `follows` tells what comes after one.
+    pub(super) fn name(
+        &mut self,
+        kind: &str,
+        follows: impl Fn((Kind, &str)) -> bool,
+    ) -> Option<(String, Range<usize>)> {
         let what = format!("a {kind} name");
         if let Some(word) = self.peek_word()
             && words::NOT_NAMES.contains(&word)
         {
             let help = format!("`{word}` is a word of the language and cannot be a name; the {kind} name comes first");
-            return Err(self.unexpected(&what, "", Some(help)));
+            self.unexpected(&what, "", Some(help));
+            // Otherwise the name is missing, and the word is one of what comes after it.
+            if follows(self.second()) {
+                self.advance();
+            }
+            return None;
         }
         let (word, span) = self.word(&what, "")?;
         if let Some(error) = words::name_error(kind, word) {
@@ -75,35 +79,35 @@ impl Line<'_, '_> {
             } else {
                 format!("expected a letter, then letters, digits, `_`, `.` or `-`; at most {}", words::MAX_NAME)
             };
-            self.wrong(span.clone(), error, label);
+            self.wrong(span, error, label);
+            return None;
         }
-        Ok((word.to_owned(), span))
+        Some((word.to_owned(), span))
     }
 
     /// `any`, or a list.
-    pub(super) fn addresses(&mut self) -> Step<(Addresses, ListSite)> {
+    pub(super) fn addresses(&mut self) -> (Addresses, ListSite) {
         let mut site = ListSite { whole: self.span(), sets: Vec::new() };
         if self.peek_word() == Some("any") {
             let span = self.advance().span;
-            if self.kind() == Kind::Comma {
-                self.wrong(span, "`any` cannot stand in a list", "is every address already");
-                self.advance();
-                self.list(Self::address)?;
+            if self.kind() != Kind::Comma {
+                return (Addresses::Any, site);
             }
-            return Ok((Addresses::Any, site));
+            self.wrong(span, "`any` cannot stand in a list", "is every address already");
+            self.advance();
         }
         let mut index = 0;
         let list = self.list(|line| {
             let (address, span) = line.address()?;
             site.add(index, &address, span);
             index += 1;
-            Ok(address)
-        })?;
-        Ok((Addresses::List(list), site))
+            Some(address)
+        });
+        (Addresses::List(list), site)
     }
 
     /// A member of a set.
-    pub(super) fn member(&mut self) -> Step<Member> {
+    pub(super) fn member(&mut self) -> Option<Member> {
         if self.peek_word() != Some("file") {
             return self.address().map(|(address, span)| Member::Address(address, span));
         }
@@ -112,48 +116,67 @@ impl Line<'_, '_> {
     }
 
     /// The path of a file, in quotes.
-    pub(super) fn path(&mut self) -> Step<(String, Range<usize>)> {
+    pub(super) fn path(&mut self) -> Option<(String, Range<usize>)> {
         if self.kind() != Kind::Quoted {
             let help = self.peek_word().map(|word| format!("write `\"{}\"`", quote(word).trim_matches('`')));
-            return Err(self.unexpected("a path in quotes", "", help));
+            self.unexpected("a path in quotes", "", help);
+            if matches!(self.kind(), Kind::Word | Kind::Bad | Kind::Unclosed) {
+                self.advance();
+            }
+            return None;
         }
         let (text, span) = self.token();
         match unquoted(text) {
-            Ok(path) => Ok((path, span)),
+            Ok(path) => Some((path, span)),
             Err(bad) => {
                 self.wrong(span, format!("{} cannot stand in quotes", quote(bad)), QUOTED_OPTIONS);
-                Err(Abort)
+                None
             }
         }
     }
 
     /// An element of a list of addresses and its place.
-    pub(super) fn address(&mut self) -> Step<(Address, Range<usize>)> {
+    pub(super) fn address(&mut self) -> Option<(Address, Range<usize>)> {
+        if self.at_clause() {
+            self.unexpected(ADDRESS, ADDRESS_OPTIONS, None);
+            return None;
+        }
         let (word, span) = self.word(ADDRESS, ADDRESS_OPTIONS)?;
         if word == "any" {
-            self.wrong(span.clone(), "`any` cannot stand in a list", "is every address already");
-            return Ok((stand_in(), span));
+            self.wrong(span, "`any` cannot stand in a list", "is every address already");
+            return None;
         }
         if word == "file" {
             let help = "`define` a set of the file, and name the set";
             self.wrong_help(span, "a file cannot stand here", "expected an address, a CIDR or the name of a set", help);
-            return Err(Abort);
+            if self.kind() == Kind::Quoted {
+                self.advance();
+            }
+            return None;
         }
         let named = word.starts_with(|first: char| first.is_ascii_alphabetic()) && !word.contains([':', '/']);
         if !named {
-            return Ok((self.network(word, &span, ADDRESS_OPTIONS).map_or_else(stand_in, Address::Network), span));
+            let network = self.network(word, &span, ADDRESS_OPTIONS)?;
+            return Some((Address::Network(network), span));
         }
         if let Some(error) = words::name_error("set", word) {
-            self.wrong(span.clone(), error, format!("expected {ADDRESS_OPTIONS}"));
+            self.wrong(span, error, format!("expected {ADDRESS_OPTIONS}"));
+            return None;
         }
-        Ok((Address::Set(word.to_owned()), span))
+        Some((Address::Set(word.to_owned()), span))
+    }
+
+    /// Whether a value is missing: the next word begins another clause, and is no element of a list.
+    fn at_clause(&self) -> bool {
+        self.peek_word().is_some_and(|word| words::CLAUSES.contains(&word))
+            && !matches!(self.second().0, Kind::Comma | Kind::Close)
     }
 
     /// An address or network in a file of them.
-    pub(super) fn filed(&mut self) -> Step<Option<IpNet>> {
+    pub(super) fn filed(&mut self) -> Option<IpNet> {
         const OPTIONS: &str = "one address or CIDR a line";
         let (word, span) = self.word(ADDRESS, OPTIONS)?;
-        Ok(self.network(word, &span, OPTIONS))
+        self.network(word, &span, OPTIONS)
     }
 
     fn network(&mut self, word: &str, span: &Range<usize>, options: &str) -> Option<IpNet> {
@@ -209,120 +232,121 @@ impl Line<'_, '_> {
     }
 
     /// A list of ports and ranges.
-    pub(super) fn ports(&mut self) -> Step<Vec<PortRange>> {
+    pub(super) fn ports(&mut self) -> Vec<PortRange> {
         if self.peek_word() == Some("any") {
             let help = "leave `port` out: every port is the default".to_owned();
-            return Err(self.unexpected("a port", "", Some(help)));
+            self.unexpected("a port", "", Some(help));
+            self.advance();
+            return Vec::new();
         }
-        self.list(|line| {
-            const OPTIONS: &str = "a number 0 to 65535 or a range as `8000-8999`";
-            let (word, span) = line.word("a port", OPTIONS)?;
-            let (first, last) = word.split_once('-').unwrap_or((word, word));
-            let port = |text| decimal(text).and_then(|port| u16::try_from(port).ok());
-            Ok(match (port(first), port(last)) {
-                (Some(first), Some(last)) if first <= last => PortRange { first, last },
-                (Some(first), Some(last)) => {
-                    let message = format!("the range {} is empty", quote(word));
-                    line.wrong_help(span, message, "expected the lower port first", format!("write `{last}-{first}`"));
-                    PortRange { first: last, last: first }
-                }
-                _ => {
-                    line.wrong(span, format!("{} is not a port", quote(word)), format!("expected {OPTIONS}"));
-                    PortRange { first: 0, last: 0 }
-                }
-            })
+        self.list(Self::port)
+    }
+
+    fn port(&mut self) -> Option<PortRange> {
+        const OPTIONS: &str = "a number 0 to 65535 or a range as `8000-8999`";
+        if self.at_clause() {
+            self.unexpected("a port", OPTIONS, None);
+            return None;
+        }
+        let (word, span) = self.word("a port", OPTIONS)?;
+        let (first, last) = word.split_once('-').unwrap_or((word, word));
+        let port = |text| decimal(text).and_then(|port| u16::try_from(port).ok());
+        match (port(first), port(last)) {
+            (Some(first), Some(last)) if first <= last => return Some(PortRange { first, last }),
+            (Some(first), Some(last)) => {
+                let message = format!("the range {} is empty", quote(word));
+                self.wrong_help(span, message, "expected the lower port first", format!("write `{last}-{first}`"));
+            }
+            _ => self.wrong(span, format!("{} is not a port", quote(word)), format!("expected {OPTIONS}")),
+        }
+        None
+    }
+
+    pub(super) fn protocol(&mut self) -> Option<Protocol> {
+        let names = words::PROTOCOLS.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        let listed: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let options = format!("{} or a number 0 to 255", listed.join(", "));
+        self.field("a protocol", &options, &names, &words::CLAUSES, |word| {
+            let number = || decimal(word).and_then(|number| u8::try_from(number).ok()).map(Protocol::from_number);
+            words::PROTOCOLS.iter().find(|(name, _)| *name == word).map(|(_, protocol)| *protocol).or_else(number)
         })
     }
 
-    pub(super) fn protocol(&mut self) -> Step<Protocol> {
-        let word = self.peek_word().unwrap_or_default();
-        if let Some((_, protocol)) = words::PROTOCOLS.iter().find(|(name, _)| *name == word) {
-            self.advance();
-            return Ok(*protocol);
+    /// The type of a message; of ICMP or ICMPv6 if the protocol is not known.
+    pub(super) fn icmp_type(&mut self, protocol: Option<Protocol>) -> Option<u8> {
+        const OPTIONS: &str = "the name of a type or a number 0 to 255";
+        if self.at_clause() {
+            self.unexpected("a type", OPTIONS, None);
+            return None;
         }
-        if let Some(number) = decimal(word).and_then(|number| u8::try_from(number).ok()) {
-            self.advance();
-            return Ok(Protocol::from_number(number));
-        }
-        let names = || words::PROTOCOLS.iter().map(|(name, _)| *name);
-        let listed: Vec<String> = names().map(|name| format!("`{name}`")).collect();
-        let help = self.did_you_mean(names());
-        Err(self.unexpected("a protocol", &format!("{} or a number 0 to 255", listed.join(", ")), help))
-    }
-
-    /// The type of an ICMP or ICMPv6 message.
-    pub(super) fn icmp_type(&mut self, protocol: Protocol) -> Step<u8> {
-        let names = words::icmp_types(protocol);
-        let (word, span) = self.word("a type", "the name of a type or a number 0 to 255")?;
-        if let Some((_, number)) = names.iter().find(|(name, _)| *name == word) {
-            return Ok(*number);
-        }
-        if let Some(number) = decimal(word).and_then(|number| u8::try_from(number).ok()) {
-            return Ok(number);
-        }
+        let (word, span) = self.word("a type", OPTIONS)?;
+        let either = [Protocol::Icmp, Protocol::Icmpv6];
+        let names = || {
+            let of = protocol.as_ref().map_or(&either[..], std::slice::from_ref);
+            of.iter().flat_map(|protocol| words::icmp_types(*protocol))
+        };
+        let named = names().find(|(name, _)| *name == word).map(|(_, number)| *number);
+        let number = named.or_else(|| decimal(word).and_then(|number| u8::try_from(number).ok()));
         // Without an ICMP protocol that was reported already.
-        if !names.is_empty() {
-            let label = "expected the name of a type or a number 0 to 255".to_owned();
-            let message = format!("{} is not a type of {}", quote(word), protocol.name());
-            let help = self.meant(word, names.iter().map(|(name, _)| *name));
-            self.report(Problem { span, message, label, help });
+        if number.is_none() && names().next().is_some() {
+            let message = format!("{} is not a type of {}", quote(word), protocol.unwrap_or(Protocol::Icmp).name());
+            let help = self.meant(word, names().map(|(name, _)| *name));
+            self.report(Problem { span, message, label: format!("expected {OPTIONS}"), help });
         }
-        Ok(0)
+        number
     }
 
     /// A number up to `max`; `what` names it.
-    pub(super) fn number(&mut self, what: &str, max: u16) -> Step<u16> {
-        let options = || format!("a number 0 to {max}");
-        let Some(word) = self.peek_word() else { return Err(self.unexpected(what, &options(), None)) };
-        let span = self.advance().span;
-        match decimal(word).and_then(|number| u16::try_from(number).ok()).filter(|number| *number <= max) {
-            Some(number) => Ok(number),
-            None => {
-                self.wrong(span, format!("{} is not {what}", quote(word)), format!("expected {}", options()));
-                Ok(0)
-            }
+    pub(super) fn number(&mut self, what: &str, max: u16) -> Option<u16> {
+        let options = format!("a number 0 to {max}");
+        if self.at_clause() {
+            self.unexpected(what, &options, None);
+            return None;
         }
+        let (word, span) = self.word(what, &options)?;
+        let number = decimal(word).and_then(|number| u16::try_from(number).ok()).filter(|number| *number <= max);
+        if number.is_none() {
+            self.wrong(span, format!("{} is not {what}", quote(word)), format!("expected {options}"));
+        }
+        number
     }
 
     /// A name the kernel would take for an interface.
-    pub(super) fn interface(&mut self) -> Step<String> {
+    pub(super) fn interface(&mut self) -> Option<String> {
         const LONGEST: usize = interface::NAME_LEN - 1;
         let (word, span) = self.word("an interface", "the name of an interface")?;
         if word.len() > LONGEST || word.contains(['/', ':']) || word == "." || word == ".." {
             let message = format!("{} cannot be the name of an interface", quote(word));
             self.wrong(span, message, format!("expected 1 to {LONGEST} characters, none of them `/` or `:`"));
+            return None;
         }
-        Ok(word.to_owned())
+        Some(word.to_owned())
     }
 
     /// A duration in seconds.
-    pub(super) fn duration(&mut self) -> Step<u32> {
+    pub(super) fn duration(&mut self) -> Option<u32> {
         const OPTIONS: &str = "a whole number with a unit: `30s`, `10m`, `2h` or `1d`";
         let (word, span) = self.word("a duration", OPTIONS)?;
         let unit = words::DURATION_UNITS.iter().find(|(unit, _)| word.ends_with(*unit));
         let number = unit.and_then(|(_, length)| Some((decimal(&word[..word.len() - 1])?, u64::from(*length))));
-        match number {
-            None => {
-                let message = format!("{} is not a duration", quote(word));
-                match decimal(word) {
-                    Some(_) => {
-                        let help = format!("write `{}s` for seconds", quote(word).trim_matches('`'));
-                        self.wrong_help(span, message, "the unit is missing", help);
-                    }
-                    None => self.wrong(span, message, format!("expected {OPTIONS}")),
+        let Some((number, length)) = number else {
+            let message = format!("{} is not a duration", quote(word));
+            match decimal(word) {
+                Some(_) => {
+                    let help = format!("write `{}s` for seconds", quote(word).trim_matches('`'));
+                    self.wrong_help(span, message, "the unit is missing", help);
                 }
-                Ok(1)
+                None => self.wrong(span, message, format!("expected {OPTIONS}")),
             }
-            Some((number, length)) => {
-                let seconds = u64::from(number) * length;
-                if seconds == 0 || seconds > u64::from(MAX_TIMEOUT_S) {
-                    let message = format!("{} is out of range", quote(word));
-                    self.wrong(span, message, format!("expected `1s` to `{}d`", MAX_TIMEOUT_S / 86_400));
-                    return Ok(1);
-                }
-                Ok(u32::try_from(seconds).unwrap_or(MAX_TIMEOUT_S))
-            }
+            return None;
+        };
+        let seconds = u64::from(number) * length;
+        if seconds == 0 || seconds > u64::from(MAX_TIMEOUT_S) {
+            let message = format!("{} is out of range", quote(word));
+            self.wrong(span, message, format!("expected `1s` to `{}d`", MAX_TIMEOUT_S / 86_400));
+            return None;
         }
+        u32::try_from(seconds).ok()
     }
 }
 

@@ -7,6 +7,9 @@ use super::model::Protocol;
 /// First words of a line.
 pub(super) const STATEMENTS: &[&str] = &["default", "define", "rule", "builtin", "failsafe", "timeout", "include"];
 
+/// First words of the clauses of a rule, and those that stand within one.
+pub(super) const CLAUSES: [&str; 9] = ["from", "to", "port", "type", "code", "iface", "priority", "log", "audit"];
+
 /// Words that may not name a set or a rule, so that a forgotten name is noticed where it is missing.
 pub(super) const NOT_NAMES: &[&str] = &[
     "default", "define", "rule", "builtin", "failsafe", "timeout", "allow", "deny", "in", "out", "both", "any", "from",

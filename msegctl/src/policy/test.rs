@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use mseg::{
+    error::{Code, Error},
     explain, generation,
     instance::Access,
     policy::{self, Action, Expectation, Policy},
@@ -65,6 +66,11 @@ impl Report for Tested {
 /// was checked when it was applied.
 pub(super) fn run(run: &mut Run<'_>, file: &Path, candidate: Option<&Path>) -> Result<Outcome, Stop> {
     let expectations = policy::read_expectations(file)?;
+    if expectations.is_empty() {
+        let error =
+            Error::new(Code::InvalidPolicy, format!("{} holds no assertion: nothing was tested", file.display()));
+        return Err(error.hint("write one a line, as `expect deny in tcp from ADDRESS to ADDRESS port PORT`").into());
+    }
     let (policy, generation) = match candidate {
         Some(candidate) => (policy::read_file(candidate)?, None),
         None => {

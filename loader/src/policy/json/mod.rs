@@ -14,7 +14,7 @@ use self::{
 };
 use super::{
     document::{At, Document},
-    model::{Builtins, DEFAULT_PRIORITY, Rule, Timeouts},
+    model::{Action, Builtins, DEFAULT_PRIORITY, Rule, Timeouts},
     problem::Problems,
     statement::{ACTIONS, Statement},
     value::Member,
@@ -65,8 +65,17 @@ struct Adder<'d, 's, 'a, 'p> {
 
 impl Adder<'_, '_, '_, '_> {
     fn add(&mut self, at: Value<'_>, name: &str, statement: Statement) {
+        let before = self.reader.problems().len();
+        self.add_since(before, at, name, statement);
+    }
+
+    /// Adds a statement that has errors if there are more than `before`.
+    fn add_since(&mut self, before: usize, at: Value<'_>, name: &str, statement: Statement) {
         let at = At { file: 0, line: self.reader.line_of(at), name, subject: at.span() };
-        self.document.add(at, statement, self.reader.problems());
+        match self.reader.problems().len() > before {
+            true => self.document.add_failed(at, statement, self.reader.problems()),
+            false => self.document.add(at, statement, self.reader.problems()),
+        }
     }
 
     fn policy(&mut self, fields: &Fields<'_>) {
@@ -134,10 +143,10 @@ impl Adder<'_, '_, '_, '_> {
             self.reader.wrong(value, "there is no failsafe rule", "expected one at least", Some(NONE.to_owned()));
         }
         for line in lines {
-            if let Some(fields) = self.reader.object(line, "a failsafe rule", &SELECTOR)
-                && let Some((selector, site)) = selector(&fields, &mut self.reader)
-            {
-                self.add(line, "", Statement::Failsafe { selector, site });
+            let before = self.reader.problems().len();
+            if let Some(fields) = self.reader.object(line, "a failsafe rule", &SELECTOR) {
+                let (selector, site) = selector(&fields, &mut self.reader);
+                self.add_since(before, line, "", Statement::Failsafe { selector, site });
             }
         }
     }
@@ -157,12 +166,8 @@ impl Adder<'_, '_, '_, '_> {
             }
         }
         let Some(at) = self.reader.required(&fields, "name") else { return };
-        let Some((name, _)) = self.reader.string(at, "a name", |line| line.name("set")) else { return };
-        if self.reader.problems().len() > before {
-            self.document.broken_set(name);
-        } else {
-            self.add(at, &name.clone(), Statement::Define { name, members });
-        }
+        let Some((name, _)) = self.reader.string(at, "a name", |line| line.name("set", |_| false)) else { return };
+        self.add_since(before, at, &name.clone(), Statement::Define { name, members });
     }
 
     fn rule(&mut self, value: Value<'_>) {
@@ -170,25 +175,22 @@ impl Adder<'_, '_, '_, '_> {
         let Some(fields) = self.reader.object(value, "a rule", RULE) else { return };
         let reader = &mut self.reader;
         let at = reader.required(&fields, "name");
-        let name = at.and_then(|at| reader.string(at, "a name", |line| line.name("rule")));
+        let name = at.and_then(|at| reader.string(at, "a name", |line| line.name("rule", |_| false)));
         let action = reader.required(&fields, "action").and_then(|value| reader.choice(value, "an action", ACTIONS));
-        let selector = selector(&fields, reader);
+        let (selector, site) = selector(&fields, reader);
         let priority = fields.get("priority").and_then(|value| reader.number(value, 0, u16::MAX));
         let log = fields.get("log").and_then(|value| reader.boolean(value));
         let audit = fields.get("audit").and_then(|value| reader.boolean(value));
-        if reader.problems().len() > before {
-            return;
-        }
-        if let (Some(at), Some((name, _)), Some(action), Some((selector, site))) = (at, name, action, selector) {
-            let rule = Rule {
-                name: name.clone(),
-                action,
-                selector,
-                priority: priority.unwrap_or(DEFAULT_PRIORITY),
-                log: log.unwrap_or(false),
-                audit: audit.unwrap_or(false),
-            };
-            self.add(at, &name, Statement::Rule { rule, site });
-        }
+        let (name, _) = name.unzip();
+        let name = name.unwrap_or_default();
+        let rule = Rule {
+            name: name.clone(),
+            action: action.unwrap_or(Action::Deny),
+            selector,
+            priority: priority.unwrap_or(DEFAULT_PRIORITY),
+            log: log.unwrap_or(false),
+            audit: audit.unwrap_or(false),
+        };
+        self.add_since(before, at.unwrap_or(value), &name, Statement::Rule { rule, site });
     }
 }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{
     super::{
-        line::{Line, Step},
+        line::Line,
         problem::{Problem, Problems},
         words::{self, quote},
     },
@@ -65,6 +65,10 @@ impl<'a, 'p> Reader<'a, 'p> {
                 let offset = before + line + error.column().saturating_sub(1);
                 let start = self.text.floor_char_boundary(offset);
                 let end = self.text[start..].chars().next().map_or(start, |found| start + found.len_utf8());
+                if let Some(place) = self.problems.unreadable(&(start..end)) {
+                    self.problems.push(Problem::not_utf8(place));
+                    return None;
+                }
                 let message = error.to_string();
                 let message = message.split(" at line ").next().unwrap_or_default();
                 self.problems.push(Problem::new(start..end, format!("the JSON is wrong: {message}"), "not JSON"));
@@ -173,9 +177,13 @@ impl<'a, 'p> Reader<'a, 'p> {
         &mut self,
         value: Value<'_>,
         what: &str,
-        read: impl FnOnce(&mut Line<'_, '_>) -> Step<T>,
+        read: impl FnOnce(&mut Line<'_, '_>) -> Option<T>,
     ) -> Option<T> {
         if self.problems.is_full() {
+            return None;
+        }
+        if let Some(place) = self.problems.unreadable(&value.span()) {
+            self.problems.push(Problem::not_utf8(place));
             return None;
         }
         let before = self.problems.len();
@@ -216,13 +224,12 @@ fn one<T>(
     text: &str,
     range: Range<usize>,
     problems: &mut Problems,
-    read: impl FnOnce(&mut Line<'_, '_>) -> Step<T>,
+    read: impl FnOnce(&mut Line<'_, '_>) -> Option<T>,
 ) -> Option<T> {
     if text[range.clone()].contains([' ', '\t', '\r', '#']) {
         return None;
     }
     let mut line = Line::new(text, range, problems);
-    let value = read(&mut line).ok()?;
-    line.end().ok()?;
-    Some(value)
+    let value = read(&mut line);
+    if line.end() { value } else { None }
 }

@@ -3,7 +3,7 @@
 use super::{
     super::{
         address::Addresses,
-        model::{Endpoint, IcmpType, PortRange, Protocol, Selector},
+        model::{Direction, Endpoint, IcmpType, PortRange, Protocol, Selector},
         statement::{DIRECTIONS, SelectorSite},
         value::ListSite,
     },
@@ -14,12 +14,11 @@ use super::{
 /// Keys of a selector.
 pub(super) const SELECTOR: [&str; 6] = ["direction", "protocol", "from", "to", "icmp", "iface"];
 
-/// None if something is wrong, which is reported.
-pub(super) fn selector(fields: &Fields<'_>, reader: &mut Reader<'_, '_>) -> Option<(Selector, SelectorSite)> {
-    let before = reader.problems().len();
+/// What is wrong is reported, and has a stand-in.
+pub(super) fn selector(fields: &Fields<'_>, reader: &mut Reader<'_, '_>) -> (Selector, SelectorSite) {
     let direction = reader.required(fields, "direction").and_then(|v| reader.choice(v, "a direction", DIRECTIONS));
-    let at = reader.required(fields, "protocol")?;
-    let protocol = reader.string(at, "a protocol", |line| line.protocol())?;
+    let at = reader.required(fields, "protocol");
+    let protocol = at.and_then(|at| reader.string(at, "a protocol", |line| line.protocol()));
     let mut side = |key| match fields.get(key) {
         Some(value) => endpoint(value, protocol, reader),
         None => (Endpoint::default(), ListSite::default()),
@@ -28,14 +27,19 @@ pub(super) fn selector(fields: &Fields<'_>, reader: &mut Reader<'_, '_>) -> Opti
     let icmp = fields.unless_null("icmp").and_then(|value| icmp(value, protocol, reader));
     let interface =
         fields.unless_null("iface").and_then(|value| reader.string(value, "an interface", |line| line.interface()));
-    if reader.problems().len() > before {
-        return None;
-    }
-    let selector = Selector { direction: direction?, protocol, from, to, icmp, interface };
-    Some((selector, SelectorSite { protocol: at.span(), from: from_site, to: to_site }))
+    let selector = Selector {
+        direction: direction.unwrap_or(Direction::Both),
+        protocol: protocol.unwrap_or(Protocol::Any),
+        from,
+        to,
+        icmp,
+        interface,
+    };
+    let protocol = at.map(Value::span).unwrap_or_default();
+    (selector, SelectorSite { protocol, from: from_site, to: to_site })
 }
 
-fn endpoint(value: Value<'_>, protocol: Protocol, reader: &mut Reader<'_, '_>) -> (Endpoint, ListSite) {
+fn endpoint(value: Value<'_>, protocol: Option<Protocol>, reader: &mut Reader<'_, '_>) -> (Endpoint, ListSite) {
     let (mut endpoint, mut site) = (Endpoint::default(), ListSite::default());
     let Some(fields) = reader.object(value, "a side of the rule", &["addresses", "ports"]) else {
         return (endpoint, site);
@@ -45,7 +49,7 @@ fn endpoint(value: Value<'_>, protocol: Protocol, reader: &mut Reader<'_, '_>) -
     }
     let ports = fields.get("ports").map(|value| reader.array(value, "a list of ports")).unwrap_or_default();
     if let Some(first) = ports.first()
-        && !protocol.has_ports()
+        && let Some(protocol) = protocol.filter(|protocol| !protocol.has_ports())
     {
         let message = format!("protocol `{}` has no ports", protocol.name());
         reader.wrong(*first, message, "needs `tcp`, `udp` or `sctp`", None);
@@ -87,9 +91,9 @@ fn port(value: Value<'_>, reader: &mut Reader<'_, '_>) -> Option<PortRange> {
     Some(PortRange { first, last })
 }
 
-fn icmp(value: Value<'_>, protocol: Protocol, reader: &mut Reader<'_, '_>) -> Option<IcmpType> {
+fn icmp(value: Value<'_>, protocol: Option<Protocol>, reader: &mut Reader<'_, '_>) -> Option<IcmpType> {
     let fields = reader.object(value, "an ICMP type", &["type", "code"])?;
-    if !matches!(protocol, Protocol::Icmp | Protocol::Icmpv6) {
+    if let Some(protocol) = protocol.filter(|protocol| !matches!(protocol, Protocol::Icmp | Protocol::Icmpv6)) {
         let message = format!("protocol `{}` has no types", protocol.name());
         reader.wrong(value, message, "needs `icmp` or `icmpv6`", None);
     }

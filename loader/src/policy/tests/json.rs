@@ -128,7 +128,7 @@ fn every_mistake_is_named_at_its_place() {
         (&protocol(r#","to":{"ports":[{"first":2,"last":1}]}"#), "1:88", "the range 2 to 1 is empty", "lower"),
         (&protocol(r#","to":{"ports":[{"first":65536,"last":1}]}"#), "1:97", "`65536` is out of range", "0 to 65535"),
         (&protocol(r#","icmp":{"type":8}"#), "1:80", "protocol `tcp` has no types", ""),
-        (&protocol(r#","iface":"a\nb""#), "1:81", "`\\n` has no place", "the end of the line"),
+        (&protocol(r#","iface":"a\nb""#), "1:81", "`\\n` has no place", "the name of an interface"),
         (&protocol(r#","iface":"a\u001bb""#), "1:81", "has no place in a policy", ""),
         (&protocol(r#","name":"b""#), "1:73", "a second `name`", ""),
         (

@@ -6,6 +6,7 @@ mod hostile;
 mod json;
 mod manual;
 mod packet;
+mod recovery;
 
 use proptest::prelude::*;
 
@@ -156,7 +157,7 @@ fn every_kind_of_mistake_is_named_at_its_place() {
         ("rule a deny in tcp from any,10.0.0.1", 25, "`any` cannot stand in a list", ""),
         ("rule a deny in tcp from { }", 27, "expected an address, found `}`", ""),
         ("rule a deny in tcp from { 10.0.0.1", 35, "found the end of the line", "ends with its line"),
-        ("rule a deny in tcp from 10.0.0.1 10.0.0.2", 34, "expected a clause", "a comma stands"),
+        ("rule a deny in tcp from 10.0.0.1 10.0.0.2", 34, "expected a comma", "a comma stands"),
         ("rule a deny in tcp from offce\ndefine office = 10.0.0.1", 25, "unknown set `offce`", "did you mean `office`"),
         ("rule a deny in tcp port 80", 20, "expected a clause", "`to any port ...`"),
         ("rule a deny in tcp to any port 65536", 32, "`65536` is not a port", "0 to 65535"),
