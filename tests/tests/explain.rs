@@ -320,7 +320,7 @@ fn assertions_about_the_active_policy_are_tested(lab: &Lab) -> Result<()> {
     ensure!(ran.stdout.contains("deny by default-in") && ran.stdout.contains("allow by gre"), "{ran}");
     lab.run("msegctl", &["policy", "test", file("expect maybe in 47\nexpext\n")?])?
         .exits(5)?
-        .complains(&["2 errors"])?;
+        .complains(&["3 errors", ":1:8", ":1:19", ":2:1"])?;
     let one = file("expect allow in 47 from ::1 to ::2\n")?;
     lab.run_as_nobody("msegctl", &["policy", "test", one, "--policy", "/dev/null"])?.ok()?;
     lab.run("msegctl", &["policy", "test", file("# nothing\n")?])?.exits(5)?.complains(&["holds no assertion"])?;
