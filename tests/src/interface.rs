@@ -68,6 +68,26 @@ fn add_pair(one: End<'_>, index: u32, other: End<'_>) -> Result<()> {
         .apply()
 }
 
+/// Makes a bridge of interfaces, and turns it on.
+///
+/// # Errors
+/// When the kernel refuses it, or has no bridges.
+pub fn add_bridge(bridge: &str, ports: &[&str]) -> Result<()> {
+    Message::new(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &link_header(0, 0))
+        .with(libc::IFLA_IFNAME, &name(bridge))
+        .with_nested(libc::IFLA_LINKINFO, &[], |info| info.with(INFO_KIND, b"bridge"))
+        .apply()
+        .with_context(|| format!("cannot make the bridge {bridge}"))?;
+    let master = index(bridge)?.to_ne_bytes();
+    for port in ports {
+        Message::new(libc::RTM_NEWLINK, 0, &link_header(index(port)?, 0))
+            .with(libc::IFLA_MASTER, &master)
+            .apply()
+            .with_context(|| format!("cannot make {port} a port of {bridge}"))?;
+    }
+    set_up(bridge)
+}
+
 /// Turns an interface on.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ use crate::{
     interface::{self, End},
     lab::{CLIENT_MAC, CLIENT_V4, CLIENT_V6, PEER, PROTECTED, SERVER_MAC, SERVER_V4, SERVER_V6},
     namespace::Namespace,
+    network,
     offload::{self, Offload},
 };
 
@@ -33,6 +34,9 @@ pub enum Topology {
     /// addresses, and the gateway knows the way to [`NEAR`] and to [`FAR`] without asking. What they send is what a test
     /// sends for them.
     Gateway,
+    /// The server is a router with one interface: the client and a host with the addresses that [`network::far`] has are on
+    /// the same switch, each in a network of its own. [`network::route`] makes it forward. That host is the first between.
+    OneArm,
 }
 
 /// The networks at the client's side of a [`Topology::Gateway`].
@@ -62,6 +66,7 @@ impl Topology {
             Self::NarrowHop => narrow_hop(client, server),
             Self::Middlebox => middlebox(client, server),
             Self::Gateway => gateway(client, server),
+            Self::OneArm => one_arm(client, server),
         }
     }
 }
@@ -170,4 +175,25 @@ fn gateway(client: &Namespace, server: &Namespace) -> Result<Vec<Namespace>> {
         Ok(())
     })?;
     Ok(vec![far])
+}
+
+fn one_arm(client: &Namespace, server: &Namespace) -> Result<Vec<Namespace>> {
+    const TO_FAR: &str = "to-far";
+    let (far, switch) = (Namespace::new()?, Namespace::new()?);
+    // It must not speak for itself.
+    switch.set("net/ipv6/conf/default/disable_ipv6", "1")?;
+    let both = |[v4, v6]: [IpAddr; 2]| [(v4, 24), (v6, 64)];
+    let here = [both([SERVER_V4, SERVER_V6]), both(network::FAR_HERE)].concat();
+    let there = both(network::FAR);
+    let near = both([CLIENT_V4, CLIENT_V6]);
+    interface::join(End { addresses: &near, ..client_end(client) }, middle_end(&switch, TO_CLIENT, 1))?;
+    interface::join(End { addresses: &here, ..server_end(server) }, middle_end(&switch, TO_SERVER, 2))?;
+    let far_end = End { namespace: &far, name: FAR_PEER, mac: FAR_MAC, addresses: &there };
+    interface::join(far_end, middle_end(&switch, TO_FAR, 3))?;
+    switch.run(|| interface::add_bridge("switch", &[TO_CLIENT, TO_SERVER, TO_FAR]))?;
+    for interface in ["all", PROTECTED] {
+        // Its neighbours could do without it; it does not tell them.
+        server.set(&format!("net/ipv4/conf/{interface}/send_redirects"), "0")?;
+    }
+    Ok(vec![far, switch])
 }

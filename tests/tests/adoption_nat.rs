@@ -2,7 +2,7 @@
 
 use std::{
     io::Write,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpListener},
     process::{Command, Stdio},
 };
 
@@ -12,7 +12,7 @@ use mseg_tests::{
     lab::{self, Lab, PROTECTED},
     namespace::Namespace,
     network::{self, FAR, FAR_HERE, FAR_INTERFACE},
-    on_both_hooks, require_tool,
+    on_both_hooks, on_both_hooks_over, require_tool,
     traffic::{tcp, udp},
 };
 use serde_json::Value;
@@ -22,11 +22,18 @@ const POLICY: &str = "default in deny\ndefault out deny\n\
     rule ask allow in udp from any to any port 7000\nrule ask-beyond allow out udp from any to any port 7000\n\
     rule redirected allow in tcp from any to any port 80\n";
 
+const WEB: &str = "default in deny\ndefault out deny\nrule web allow both tcp to any port 80\n";
+
 on_both_hooks! {
     forwarded_flows_are_adopted,
     forwarded_flows_behind_snat_are_adopted_on_both_sides,
     redirected_connection_is_adopted_by_the_port_on_the_wire,
     forwarded_flow_that_no_attached_interface_sees_is_reported,
+}
+
+on_both_hooks_over! { OneArm:
+    server_speaks_first_in_connections_that_a_one_armed_router_adopted,
+    new_connections_pass_a_one_armed_router_that_has_adopted_others,
 }
 
 fn nft(namespace: &Namespace, rules: &str) -> Result<()> {
@@ -46,7 +53,11 @@ const REDIRECT: &str =
     "table inet t { chain c { type nat hook prerouting priority -100; tcp dport 80 redirect to :8080; }; }";
 
 fn enforce(lab: &Lab, interfaces: &[&str]) -> Result<Value> {
-    let policy = lab.policy(POLICY)?;
+    enforce_policy(lab, POLICY, interfaces)
+}
+
+fn enforce_policy(lab: &Lab, policy: &str, interfaces: &[&str]) -> Result<Value> {
+    let policy = lab.policy(policy)?;
     let options =
         ["-j", "attach", "--hook", lab.hook().name(), "--mode", "enforce", "--midstream", "strict", "--policy", policy];
     let mut document = lab.run("mseg-loader", &[&options, interfaces].concat())?.ok()?.json()?;
@@ -163,4 +174,49 @@ fn forwarded_flow_that_no_attached_interface_sees_is_reported(lab: &Lab) -> Resu
     let group =
         adoption["unplaced"].as_array().and_then(|groups| groups.iter().find(|g| g["reason"] == "not-attached"));
     expect(group.context("they are not reported")?, "/count", 4)
+}
+
+/// Makes the lab's server forward by its one interface, opens a connection through it over each family, and enforces.
+fn adopted_by_one_arm(lab: &Lab) -> Result<(Vec<TcpListener>, Vec<tcp::Connection>)> {
+    let far = &lab.between[0];
+    network::route(lab, far)?;
+    nft(&lab.server, TRACK)?;
+    let (mut listeners, mut connections) = (Vec::new(), Vec::new());
+    for address in FAR {
+        let listener = tcp::listen(far, SocketAddr::new(address, 80))?;
+        let mut connection = tcp::connect(&lab.client, &listener)?;
+        connection.exchange(1000, 1000)?;
+        // What the client acknowledged late would leave before the server says more.
+        connection.settle()?;
+        listeners.push(listener);
+        connections.push(connection);
+    }
+    expect(&enforce_policy(lab, WEB, &[PROTECTED])?, "/adopted", 2)?;
+    Ok((listeners, connections))
+}
+
+fn nothing_is_denied(lab: &Lab) -> Result<()> {
+    expect(&lab.stats()?, "/packets/denied", 0)
+}
+
+fn server_speaks_first_in_connections_that_a_one_armed_router_adopted(lab: &Lab) -> Result<()> {
+    require_tool!("nft");
+    let (_listeners, mut connections) = adopted_by_one_arm(lab)?;
+    for connection in &mut connections {
+        connection.exchange_to_client(1000)?;
+        connection.exchange(5000, 5000)?;
+    }
+    nothing_is_denied(lab)
+}
+
+fn new_connections_pass_a_one_armed_router_that_has_adopted_others(lab: &Lab) -> Result<()> {
+    require_tool!("nft");
+    let (listeners, mut connections) = adopted_by_one_arm(lab)?;
+    for (listener, adopted) in listeners.iter().zip(&mut connections) {
+        let mut new = tcp::connect(&lab.client, listener)?;
+        new.exchange_to_client(1000)?;
+        new.exchange(5000, 5000)?;
+        adopted.exchange(5000, 5000)?;
+    }
+    nothing_is_denied(lab)
 }

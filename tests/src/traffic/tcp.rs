@@ -3,6 +3,7 @@
 use std::{
     io::{self, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd,
     thread,
     time::{Duration, Instant},
 };
@@ -15,7 +16,7 @@ use nix::{
 
 use crate::{
     namespace::Namespace,
-    wait::{DENIED, SOON},
+    wait::{DENIED, SOON, eventually},
 };
 
 /// Both ends of an open connection.
@@ -100,6 +101,23 @@ impl Connection {
     pub fn exchange_to_client(&mut self, bytes: usize) -> Result<()> {
         self.server.write_all(&vec![b'<'; bytes]).context("cannot send")?;
         self.client.read_exact(&mut vec![0; bytes]).context("bytes to the client are missing")
+    }
+
+    /// Waits until each end knows that the other has all it sent: then nothing is on the way.
+    ///
+    /// # Errors
+    /// When that does not come about soon.
+    pub fn settle(&self) -> Result<()> {
+        eventually(|| {
+            for end in [&self.client, &self.server] {
+                let mut left: libc::c_int = 0;
+                // SAFETY: the socket is open, and the kernel writes one integer.
+                let answer = unsafe { libc::ioctl(end.as_raw_fd(), libc::TIOCOUTQ, &raw mut left) };
+                ensure!(answer == 0, "cannot ask a socket: {}", io::Error::last_os_error());
+                ensure!(left == 0, "{left} bytes are not acknowledged");
+            }
+            Ok(())
+        })
     }
 
     /// Fails unless the bytes that the client sends now do not arrive.
