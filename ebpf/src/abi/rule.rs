@@ -35,6 +35,10 @@ pub const LINK_CONTROL: u32 = 9;
 pub const FIRST: u32 = 64;
 /// Ids in a block.
 pub const BLOCK: u32 = 4096;
+/// Entries of RULE_HITS' inner map in the object as it is built, a number that stands nowhere else in it. Whoever loads the
+/// object puts [`BLOCK`] times the possible CPUs there. That could be left open (`BPF_F_INNER_MAP`), but then look-ups
+/// are calls instead of a few instructions (`array_map_gen_lookup` in kernel/bpf/arraymap.c), for each packet.
+pub const PLACEHOLDER: u32 = 0x0001_9d2b;
 /// Most blocks.
 pub const BLOCKS: u32 = 256;
 /// One more than the highest id of a rule.

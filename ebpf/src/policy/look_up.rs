@@ -7,6 +7,7 @@ use crate::abi::policy::{
     SPACE_DESTINATION_V4, SPACE_INTERFACE, SPACE_SOURCE_V4, Verdict, VerdictBucket, kind,
     thing::{self, DESTINATION, INTERFACE, SERVICE, SOURCE, SOURCE_PORT},
 };
+use crate::packet::Packet;
 
 /// The tables of one generation.
 pub trait Maps {
@@ -20,6 +21,8 @@ pub trait Maps {
     fn networks4(&self, number: u32) -> Option<&Bucket4>;
     /// A bucket of NETWORKS6.
     fn networks6(&self, number: u32) -> Option<&Bucket6>;
+    /// Reads what is of no use but that it will be in the cache.
+    fn fetch(&self, key: &u64);
     /// A bucket of VERDICTS.
     fn verdicts(&self, number: u32) -> Option<&VerdictBucket>;
 }
@@ -230,15 +233,11 @@ pub fn find_address<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Que
         }
         let middle = (question.low + question.high) / 2;
         let length = header.lengths[space][middle as usize & (MAX_LENGTHS - 1)];
-        let kind = kind(length, space as u8);
         let found = if ipv6 {
-            let [upper_mask, lower_mask] = mask(length as u32);
-            question.key6 = Key6 { address: [upper & upper_mask.to_be(), lower & lower_mask.to_be()], kind };
+            question.key6 = key6([upper, lower], length, space);
             find6(maps, header, question)
         } else {
-            // Of the lower half of a mapped address the lower half.
-            let mask = !(u32::MAX as u64 >> (length & 63));
-            question.key = (u64::from_be(lower) & mask) << 32 | kind;
+            question.key = key4(lower, length, space);
             find4(maps, header, question)
         };
         match found {
@@ -249,6 +248,63 @@ pub fn find_address<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Que
     }
     let class = question.class;
     question.note(maps, if of_source { SOURCE } else { DESTINATION }, class)
+}
+
+/// Entries of a table that stay in the cache anyway.
+const FEW: u32 = 1024;
+
+/// Has what [`look_up`] will need first fetched: with many rules in use it is not in the cache, and there may be something
+/// else to do until it is.
+#[inline(always)]
+pub fn prepare<M: Maps>(maps: &M, header: &PolicyHeader, packet: &Packet, out: bool) {
+    if header.networks > FEW {
+        if header.looks[SOURCE] != 0 {
+            prepare_address(maps, header, packet.source, packet.ipv6, SPACE_SOURCE_V4);
+        }
+        if header.looks[DESTINATION] != 0 {
+            prepare_address(maps, header, packet.destination, packet.ipv6, SPACE_DESTINATION_V4);
+        }
+    }
+    if header.classes > FEW {
+        let first = if out { PAGE_OUT } else { PAGE_IN };
+        if let Some(class) = port_class(maps, first, packet.protocol, u16::from_be_bytes(packet.destination_port)) {
+            maps.fetch(&class.numbers);
+        }
+    }
+}
+
+/// Likewise the first bucket that [`find_address`] will look into.
+#[inline(always)]
+fn prepare_address<M: Maps>(maps: &M, header: &PolicyHeader, [upper, lower]: [u64; 2], ipv6: u8, space: u8) {
+    let space = ((space + (ipv6 & 1)) as usize) & (ADDRESS_SPACES - 1);
+    let middle = header.length_counts[space] / 2;
+    let length = header.lengths[space][middle as usize & (MAX_LENGTHS - 1)];
+    if ipv6 & 1 != 0 {
+        let [first, _] = buckets(key6([upper, lower], length, space), header.buckets6);
+        if let Some(bucket) = maps.networks6(first) {
+            maps.fetch(&bucket.entries[0].key);
+        }
+    } else {
+        let [first, _] = buckets(key4(lower, length, space), header.buckets4);
+        if let Some(bucket) = maps.networks4(first) {
+            maps.fetch(&bucket.entries[0].key);
+        }
+    }
+}
+
+/// The key of the network of that length that holds the address of which this is the lower half.
+#[inline(always)]
+const fn key4(lower: u64, length: u8, space: usize) -> u64 {
+    let mask = !(u32::MAX as u64 >> (length & 63));
+    // Of the lower half of a mapped address the lower half.
+    (u64::from_be(lower) & mask) << 32 | kind(length, space as u8)
+}
+
+/// The key of the network of that length that holds the address.
+#[inline(always)]
+const fn key6([upper, lower]: [u64; 2], length: u8, space: usize) -> Key6 {
+    let [upper_mask, lower_mask] = mask(length as u32);
+    Key6 { address: [upper & upper_mask.to_be(), lower & lower_mask.to_be()], kind: kind(length, space as u8) }
 }
 
 /// What NETWORKS4 or NETWORKS6 has.

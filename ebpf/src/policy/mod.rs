@@ -6,7 +6,7 @@ mod look_up;
 
 pub use bucket::{Entry, Key, buckets};
 pub use look_up::{
-    Maps, Question, Steps, find_address, find_interface, find_service, find_source_port, look_up, try_shapes,
+    Maps, Question, Steps, find_address, find_interface, find_service, find_source_port, look_up, prepare, try_shapes,
 };
 
 use crate::abi::interface;

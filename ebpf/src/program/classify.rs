@@ -11,12 +11,14 @@ use mseg_ebpf::{
         rule,
         session::SessionKey,
     },
+    packet::Packet,
     policy::{
-        Maps, Question, Steps, Tuple, find_address, find_interface, find_service, find_source_port, look_up, try_shapes,
+        self, Maps, Question, Steps, Tuple, find_address, find_interface, find_service, find_source_port, look_up,
+        try_shapes,
     },
 };
 
-use super::{account, audit, env::Env, maps};
+use super::{account, audit, env::Env, maps, memory};
 
 /// What a rule or a default says.
 #[derive(Clone, Copy)]
@@ -98,6 +100,12 @@ impl Maps for Slot {
     }
 
     #[inline(always)]
+    fn fetch(&self, key: &u64) {
+        // SAFETY: a reference is a valid pointer.
+        unsafe { memory::load(key) };
+    }
+
+    #[inline(always)]
     fn verdicts(&self, number: u32) -> Option<&VerdictBucket> {
         maps::VERDICTS.get_value(self.0 % POLICY_SLOTS, &number)
     }
@@ -159,6 +167,20 @@ pub(crate) fn ask(ifindex: u32, flags: u8, write: impl FnOnce(&mut Tuple)) {
 #[inline(always)]
 pub(crate) fn decision() -> u64 {
     question().map_or(0, |question| question.decision)
+}
+
+/// Has what [`classify`] will look at first fetched, for a packet that probably opens a session.
+#[unsafe(no_mangle)]
+pub extern "C" fn prepare(env: *const Env, packet: *const Packet) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(packet)) = (unsafe { (env.as_ref(), packet.as_ref()) }) else {
+        return 0;
+    };
+    let Some(header) = header(env.generation) else {
+        return 0;
+    };
+    policy::prepare(&Slot(env.generation), header, packet, env.is_out());
+    1
 }
 
 /// [`find_service`] for the question; 0 if the generation's maps are damaged.

@@ -54,7 +54,7 @@ pub(crate) static SOURCES: LruHashMap<SourceKey, Source, MAX_SOURCES> = LruHashM
 #[btf_map]
 pub(crate) static POLICY: ArrayOfMaps<Array<PolicyHeader, 1>, { POLICY_SLOTS as usize }> = ArrayOfMaps::new();
 
-// BPF_F_INNER_MAP (kernel 5.10): each generation's arrays are as long as it needs, and hits as the CPUs need.
+// BPF_F_INNER_MAP (kernel 5.10): each generation's arrays are as long as it needs.
 const AS_LONG_AS_NEEDED: usize = BPF_F_INNER_MAP as usize;
 // And begin at a page (array_map_alloc in kernel/bpf/arraymap.c), so that no entry lies across two cache lines; nobody maps
 // them.
@@ -86,7 +86,10 @@ pub(crate) static VERDICTS: ArrayOfMaps<Array<VerdictBucket, 1, ALIGNED>, SLOTS>
 pub(crate) static POLICY_TEXT: ArrayOfMaps<Array<TextChunk, 1, AS_LONG_AS_NEEDED>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
-pub(crate) static RULE_HITS: ArrayOfMaps<Array<RuleHits, 1, ALIGNED>, { rule::BLOCKS as usize }> = ArrayOfMaps::new();
+pub(crate) static RULE_HITS: ArrayOfMaps<
+    Array<RuleHits, { rule::PLACEHOLDER as usize }, { BPF_F_MMAPABLE as usize }>,
+    { rule::BLOCKS as usize },
+> = ArrayOfMaps::new();
 
 // Not pinned: the programs' own memory while they look a packet up.
 #[btf_map]

@@ -149,6 +149,8 @@ fn judge_by_session(
     let mut judgement = judge::NO_SESSION;
     if let Some(session) = session {
         judgement = judge_once(env, packet, key, session, sender_is_lower);
+    } else {
+        classify::prepare(env, packet);
     }
     if !judge::is_final(judgement) || judge::is_unexpected(judgement) {
         if let Some(newer) = maps::HALF_OPEN.get_ptr_mut(key)

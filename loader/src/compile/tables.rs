@@ -120,6 +120,8 @@ impl Maps for Counting<'_> {
         self.tables.networks6.get(number as usize)
     }
 
+    fn fetch(&self, _: &u64) {}
+
     fn verdicts(&self, number: u32) -> Option<&VerdictBucket> {
         self.count();
         self.tables.verdicts.get(number as usize)

@@ -9,12 +9,12 @@ use mseg_ebpf::abi::{
 
 use crate::{
     error::Result,
-    kernel::{cpu, map::Map, object::InnerMaps},
+    kernel::{map::Map, object::InnerMaps},
 };
 
 /// Makes counters for the ids of a block.
 pub(crate) fn create(inner: &InnerMaps) -> Result<Map> {
-    inner.create(map::RULE_HITS, cpu::possible()? * BLOCK as usize)
+    inner.create(map::RULE_HITS, 0)
 }
 
 /// The CPUs that it has counters of.

@@ -12,17 +12,43 @@ use aya::{
     programs::{ProgramError, SchedClassifier},
 };
 use aya_obj::generated::{BPF_F_INNER_MAP, bpf_map_type, bpf_prog_type};
-use mseg_ebpf::abi::map;
+use mseg_ebpf::abi::{
+    map,
+    rule::{BLOCK, PLACEHOLDER},
+};
 use sha2::{Digest, Sha256};
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
     bpf::{self, MapInfo, NewMap, ObjectKind},
+    cpu,
     map::Map,
 };
 use crate::error::{Code, Error, Result};
 
 /// The compiled TC programs.
-pub(super) static OBJECT: &[u8] = include_bytes_aligned!("../../../ebpf/prebuilt/mseg.o");
+static BUILT: &[u8] = include_bytes_aligned!("../../../ebpf/prebuilt/mseg.o");
+
+/// The TC programs for this machine: with counters for all its CPUs.
+pub(super) fn object() -> Result<&'static [u8]> {
+    // As words, since the parser of ELF wants them aligned.
+    static OBJECT: LazyLock<Result<Vec<u64>, String>> = LazyLock::new(|| {
+        let entries = cpu::possible().map_err(|e| e.to_string())?.checked_mul(BLOCK as usize);
+        let entries = entries.and_then(|entries| u32::try_from(entries).ok()).ok_or("there are too many CPUs")?;
+        let mut object = vec![0; BUILT.len().div_ceil(size_of::<u64>())];
+        object.as_mut_bytes()[..BUILT.len()].copy_from_slice(BUILT);
+        let words = <[u32]>::mut_from_bytes(object.as_mut_bytes()).map_err(|e| e.to_string())?;
+        match &mut words.iter_mut().filter(|word| **word == PLACEHOLDER).collect::<Vec<_>>()[..] {
+            [word] => **word = entries,
+            places => return Err(format!("the size of {} stands in it {} times", map::RULE_HITS, places.len())),
+        }
+        Ok(object)
+    });
+    match &*OBJECT {
+        Ok(object) => Ok(&object.as_bytes()[..BUILT.len()]),
+        Err(error) => Err(Error::failed(format!("the built-in BPF object cannot be used: {error}"))),
+    }
+}
 
 /// The programs of the object, which are also the names of their pins.
 pub(crate) const PROGRAMS: [&str; 4] = ["host_in", "host_out", "workload_in", "workload_out"];
@@ -30,7 +56,7 @@ pub(crate) const PROGRAMS: [&str; 4] = ["host_in", "host_out", "workload_in", "w
 /// The first 20 bytes of the SHA-256 of the built-in object.
 pub fn build_id() -> [u8; 20] {
     static ID: LazyLock<[u8; 20]> = LazyLock::new(|| {
-        let digest = Sha256::digest(OBJECT);
+        let digest = Sha256::digest(BUILT);
         let mut id = [0; 20];
         id.copy_from_slice(&digest[..20]);
         id
@@ -89,7 +115,7 @@ impl Definition {
 /// The object's maps by name.
 pub(crate) fn definitions() -> Result<&'static BTreeMap<String, Definition>> {
     static DEFINITIONS: LazyLock<Result<BTreeMap<String, Definition>, String>> = LazyLock::new(|| {
-        let object = aya_obj::Object::parse(OBJECT).map_err(|e| chain(&e))?;
+        let object = aya_obj::Object::parse(object().map_err(|e| e.to_string())?).map_err(|e| chain(&e))?;
         Ok(object.maps.iter().map(|(name, map)| (name.clone(), Definition::new(map))).collect())
     });
     DEFINITIONS.as_ref().map_err(|e| Error::failed(format!("the built-in BPF object is damaged: {e}")))
@@ -103,7 +129,7 @@ pub(crate) fn load(maps: &Path, programs: &Path) -> Result<()> {
     for name in map::ALL {
         loader.map_pin_path(name, maps.join(name));
     }
-    let mut object = loader.load(OBJECT).map_err(|e| failed("load the BPF object", &e))?;
+    let mut object = loader.load(object()?).map_err(|e| failed("load the BPF object", &e))?;
     for name in PROGRAMS {
         let program: &mut SchedClassifier = object
             .program_mut(name)
@@ -151,7 +177,7 @@ pub(crate) struct InnerMaps {
 impl InnerMaps {
     pub(crate) fn new() -> Self {
         let load = || {
-            let mut object = aya_obj::Object::parse(OBJECT).ok()?;
+            let mut object = aya_obj::Object::parse(object().ok()?).ok()?;
             let btf = object.fixup_and_sanitize_btf(aya::features().btf()?).ok()??;
             bpf::btf_load(&btf.to_bytes()).inspect_err(|e| tracing::debug!("cannot load the BTF: {e}")).ok()
         };

@@ -12,7 +12,7 @@ use mseg_ebpf::abi::map;
 
 use super::{
     map::Map,
-    object::{OBJECT, load_error},
+    object::{load_error, object},
 };
 use crate::error::{Error, Result};
 
@@ -38,7 +38,7 @@ impl Second {
                 Some((_, None)) => {}
             }
         }
-        let mut object = loader.load(OBJECT).map_err(|e| load_error("load the BPF object", &e))?;
+        let mut object = loader.load(object()?).map_err(|e| load_error("load the BPF object", &e))?;
         let classifier: &mut SchedClassifier = object
             .program_mut(program)
             .ok_or_else(|| Error::failed(format!("the built-in BPF object has no program {program}")))?
