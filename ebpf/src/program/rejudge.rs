@@ -37,8 +37,11 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
     unsafe {
         store(&raw mut (*session).rule, decision.rule);
         store(&raw mut (*session).flags, new_flags);
-        // That is to be asked again, too.
-        store(&raw mut (*session).fins, (*session).fins & !MAY_LEAVE);
+        // That is to be asked again, too. Hardly ever is it there; another CPU may be noting a FIN.
+        let fins = (*session).fins;
+        if fins & MAY_LEAVE != 0 {
+            store(&raw mut (*session).fins, fins & !MAY_LEAVE);
+        }
         store(&raw mut (*session).generation, env.generation);
     }
     set_timeout(env.generation, session, progress::timeout(key.protocol, state, tcp_state));
