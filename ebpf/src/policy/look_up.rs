@@ -141,7 +141,7 @@ impl Question {
 pub fn find_service<M: Maps>(maps: &M, question: &mut Question) -> bool {
     let tuple = &question.tuple;
     let first = if tuple.direction == DIRECTION_IN { PAGE_IN } else { PAGE_OUT };
-    match port_class(maps, first, tuple.protocol, tuple.destination_port) {
+    match port_class(maps, first, tuple.protocol, tuple.destination_port.to_be_bytes()) {
         Some(class) => question.note(maps, SERVICE, *class),
         None => false,
     }
@@ -151,7 +151,7 @@ pub fn find_service<M: Maps>(maps: &M, question: &mut Question) -> bool {
 #[inline(always)]
 pub fn find_source_port<M: Maps>(maps: &M, question: &mut Question) -> bool {
     let tuple = &question.tuple;
-    match port_class(maps, PAGE_SOURCE_PORTS, tuple.protocol, tuple.source_port) {
+    match port_class(maps, PAGE_SOURCE_PORTS, tuple.protocol, tuple.source_port.to_be_bytes()) {
         Some(class) => question.note(maps, SOURCE_PORT, *class),
         None => false,
     }
@@ -210,10 +210,10 @@ const fn number_in(numbers: u64, layer: u8) -> u64 {
 
 /// The class that three levels of pages give.
 #[inline(always)]
-fn port_class<M: Maps>(maps: &M, first: u32, protocol: u8, port: u16) -> Option<&Class> {
+fn port_class<M: Maps>(maps: &M, first: u32, protocol: u8, [upper, lower]: [u8; 2]) -> Option<&Class> {
     let ports = maps.page(first)?.entries[protocol as usize];
-    let lower = maps.page(ports)?.entries[(port >> 8) as usize];
-    maps.class(maps.page(lower)?.entries[(port & 0xff) as usize])
+    let page = maps.page(ports)?.entries[upper as usize];
+    maps.class(maps.page(page)?.entries[lower as usize])
 }
 
 /// Finds the class of the longest prefix that holds the source ([`SPACE_SOURCE_V4`]) or the destination
@@ -267,7 +267,7 @@ pub fn prepare<M: Maps>(maps: &M, header: &PolicyHeader, packet: &Packet, out: b
     }
     if header.classes > FEW {
         let first = if out { PAGE_OUT } else { PAGE_IN };
-        if let Some(class) = port_class(maps, first, packet.protocol, u16::from_be_bytes(packet.destination_port)) {
+        if let Some(class) = port_class(maps, first, packet.protocol, packet.destination_port) {
             maps.fetch(&class.numbers);
         }
     }

@@ -166,8 +166,8 @@ fn judge_by_session(
             };
             if by_newer == judge::REPLACES {
                 judgement |= judge::REPLACES_HALF_OPEN;
-            } else if by_newer == judge::LEAVES && !judge::is_final(judgement) {
-                judgement |= judge::LEAVES;
+            } else if by_newer == judge::LEAVES {
+                judgement = judge::LEAVES_BY_HALF_OPEN;
             } else if judge::is_final(by_newer) && (judgement == judge::NO_SESSION || !judge::is_unexpected(by_newer)) {
                 return by_newer;
             }
@@ -176,17 +176,27 @@ fn judge_by_session(
     if judge::is_final(judgement) {
         return judgement;
     }
-    if judgement & judge::LEAVES != 0 {
+    if judgement == judge::LEAVES || judgement == judge::LEAVES_BY_HALF_OPEN {
         let decision = judge::decide_new(env, packet, key, sender_is_lower);
         if !Decision::allows(decision) {
             return Judgement::by_policy(decision).pack();
         }
-        return match tables::look_up(key) {
-            Some(session) => {
-                judge::judge_session(env, packet, key, session, sender_is_lower | judge::LEAVE | judge::REJUDGED)
-            }
-            None => Judgement::by_policy(decision).pack(),
+        let (session, replaces) = if judgement == judge::LEAVES {
+            (tables::look_up_answered(key), judge::REPLACES | judge::REPLACES_HALF_OPEN)
+        } else {
+            (maps::HALF_OPEN.get_ptr_mut(key), judge::REPLACES_HALF_OPEN)
         };
+        judgement = judge::NO_SESSION;
+        if let Some(session) = session {
+            let call = sender_is_lower | judge::LEAVE | judge::REJUDGED | judge::THROUGH;
+            judgement = judge::judge_session(env, packet, key, session, call);
+            if judgement == judge::REPLACES {
+                judgement = replaces;
+            }
+        }
+        if judge::is_final(judgement) {
+            return judgement;
+        }
     }
     if let Some(reason) = judge::refusal(env, packet) {
         return Judgement::unruled(reason).pack();

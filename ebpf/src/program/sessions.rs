@@ -101,7 +101,9 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
     }
     let same = env.ifindex == before.ifindex;
     if !env.is_out() {
-        let made_up = same && before.fins & PASSES_THROUGH == 0 && !packet.is_from_nobody();
+        // Clients without an address share one, and so a session, wherever they are.
+        let shared = from_client && packet.is_from_nobody();
+        let made_up = same && before.fins & PASSES_THROUGH == 0 && !shared;
         return if made_up { Way::MadeUp } else { Way::Plausible };
     }
     let mut shown = if same { PASSES_THROUGH } else { 0 };
