@@ -113,6 +113,8 @@ pub const FINS: u8 = 3;
 /// [`Session::fins`]: a packet of the side that arrives was seen to leave by the interface at which it arrives, so the
 /// protected side forwards the session there, and both sides' packets may arrive at it.
 pub const PASSES_THROUGH: u8 = 1 << 7;
+/// [`Session::fins`]: likewise, but by another interface.
+pub const PASSES_ON: u8 = 1 << 5;
 /// [`Session::fins`]: the client's packets arrive, and the policy lets the protected side send them, too.
 pub const MAY_LEAVE: u8 = 1 << 6;
 
@@ -165,7 +167,7 @@ pub struct Session {
     pub server: Sequence,
     /// `FLAG_*`. First of its word, so that a changed one is an aligned store.
     pub flags: u8,
-    /// FINs seen: bit 0 the client's, bit 1 the server's. And [`PASSES_THROUGH`] and [`MAY_LEAVE`].
+    /// FINs seen: bit 0 the client's, bit 1 the server's. And [`PASSES_THROUGH`], [`PASSES_ON`] and [`MAY_LEAVE`].
     pub fins: u8,
     /// State.
     pub state: SessionState,

@@ -51,6 +51,8 @@ const TRUST: u32 = 32;
 const MARK: u32 = 16;
 /// The packet leaves, and nobody forwards it.
 const OWN: u32 = 64;
+/// The packet leaves by the interface at which it arrived.
+const RETURNS: u32 = 128;
 
 impl Env {
     #[inline(always)]
@@ -98,6 +100,8 @@ impl Env {
         // Whether a workload forwards cannot be seen from here.
         if direction == DIRECTION_OUT && (workload || from == 0) {
             flags |= OWN;
+        } else if direction == DIRECTION_OUT && from == ifindex {
+            flags |= RETURNS;
         }
         let zone = if workload { zone_of(ifindex) } else { 0 };
         Some(Self { now_ns, bytes: length, packets: 1, generation, ifindex, flags, zone })
@@ -207,6 +211,12 @@ impl Env {
     #[inline(always)]
     pub(crate) fn is_own(&self) -> bool {
         self.flags & OWN != 0
+    }
+
+    /// Whether the packet is forwarded by the interface at which it arrived.
+    #[inline(always)]
+    pub(crate) fn returns(&self) -> bool {
+        self.flags & RETURNS != 0
     }
 
     #[inline(always)]

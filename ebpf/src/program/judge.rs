@@ -151,6 +151,9 @@ pub(crate) const THROUGH: u32 = 4;
 /// Argument of [`judge_session`]: the policy lets the packet leave.
 pub(crate) const LEAVE: u32 = 8;
 
+/// Argument of [`sessions::go_on`]: the packet moves nothing.
+pub(crate) const DOUBTED: u32 = 16;
+
 /// Judges a packet by its session. A packed [`Judgement`], or one of the numbers above. Bit 0 of `call` is set if the
 /// sender is the key's lower endpoint, the others are [`REJUDGED`], [`THROUGH`] and [`LEAVE`].
 #[unsafe(no_mangle)]
@@ -171,18 +174,20 @@ pub extern "C" fn judge_session(
         sessions::expire(env, key, session);
         return NO_SESSION;
     }
+    let mut call = call;
     match sessions::way(env, packet, session, call & 1 != 0, call & LEAVE != 0) {
-        Way::Plausible => {}
+        Way::Plausible => match sessions::reopens(session, packet) {
+            Reopening::InPlace => return REPLACES,
+            Reopening::Beside if call & THROUGH == 0 => return BESIDE,
+            _ => {}
+        },
         Way::Leaves => {
             return if sessions::is_stale(env, session) && call & REJUDGED == 0 { STALE_SESSION } else { LEAVES };
         }
+        Way::Doubtful => call |= DOUBTED,
         Way::MadeUp => return Judgement::unruled(Reason::WrongWay).pack(),
     }
-    match sessions::reopens(session, packet) {
-        Reopening::InPlace => REPLACES,
-        Reopening::Beside if call & THROUGH == 0 => BESIDE,
-        _ => sessions::go_on(env, packet, key, session, call),
-    }
+    sessions::go_on(env, packet, key, session, call)
 }
 
 /// Why a packet may not open a session, whatever the policy says.

@@ -190,7 +190,11 @@ fn judge_by_session(
         if let Some(session) = session {
             let call = sender_is_lower | judge::LEAVE | judge::REJUDGED | judge::THROUGH;
             judgement = judge::judge_session(env, packet, key, session, call);
-            if judgement == judge::REPLACES {
+            if sessions::is_denied(session) {
+                // What denied it was asked in its opener's name.
+                tables::remove(key, session);
+                judgement = judge::NO_SESSION;
+            } else if judgement == judge::REPLACES {
                 judgement = replaces;
             }
         }

@@ -6,7 +6,7 @@ use mseg_ebpf::{
         reason::Reason,
         session::{
             FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_SAMPLED, MAY_LEAVE,
-            PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
+            PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
         },
         stats::VERDICT_ALLOWED,
         time,
@@ -82,6 +82,9 @@ pub(crate) enum Way {
     /// The protected side sends it, in the name of the client whose packets arrive. Whoever opened the session in that name
     /// may have been a stranger, so that only the policy can say whether it may leave.
     Leaves,
+    /// A stranger may have sent it, or it took another way than the other side's packets through a network with several
+    /// routers. It passes, and says nothing of the session.
+    Doubtful,
     /// A stranger sent it, in the name of the protected side.
     MadeUp,
 }
@@ -90,24 +93,34 @@ pub(crate) enum Way {
 ///
 /// It is made up if it arrives at the interface at which its session was opened, in the name of the side whose packets
 /// leave there. A host with one interface that forwards sees both sides arrive there; but then it sees them leave, too,
-/// which no stranger can make it do. Loopback sees everything arrive and nothing leave.
+/// which no stranger can make it do. If it sees them leave elsewhere, who does not answer from there is doubtful, and
+/// shakes no hands. Loopback sees everything arrive and nothing leave.
 #[inline(always)]
 pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_lower: bool, asked: bool) -> Way {
     // SAFETY: as in `tables::is_expired`.
     let before = unsafe { &*session };
     let from_client = from_client(before, sender_is_lower);
-    if goes_its_way(env, before, from_client) || env.ifindex == LOOPBACK {
+    let same = env.ifindex == before.ifindex;
+    let doubtful =
+        !from_client && before.flags & FLAG_HALF_OPEN != 0 && before.fins & (PASSES_THROUGH | PASSES_ON) == PASSES_ON;
+    if env.ifindex == LOOPBACK {
         return Way::Plausible;
     }
-    let same = env.ifindex == before.ifindex;
+    if goes_its_way(env, before, from_client) {
+        return if doubtful && same && env.returns() { Way::Doubtful } else { Way::Plausible };
+    }
     if !env.is_out() {
         // Clients without an address share one, and so a session, wherever they are.
         let shared = from_client && packet.is_from_nobody();
-        let made_up = same && before.fins & PASSES_THROUGH == 0 && !shared;
-        return if made_up { Way::MadeUp } else { Way::Plausible };
+        if !same || before.fins & PASSES_THROUGH != 0 || shared {
+            return Way::Plausible;
+        }
+        return if doubtful { Way::Doubtful } else { Way::MadeUp };
     }
-    let mut shown = if same { PASSES_THROUGH } else { 0 };
-    if from_client && env.is_own() {
+    let mut shown = if same { PASSES_THROUGH } else { PASSES_ON };
+    // What is forwarded is taken for what arrived as the client's, unless it leaves where that arrives, and comes from
+    // elsewhere: behind NAT it may be anybody's.
+    if from_client && (env.is_own() || (same && !env.returns())) {
         if before.fins & MAY_LEAVE == 0 && !asked {
             return Way::Leaves;
         }
@@ -186,6 +199,13 @@ pub(crate) fn is_stale(env: &Env, session: *mut Session) -> bool {
     unsafe { load(&raw const (*session).generation) != env.generation }
 }
 
+/// Whether the session's verdict is deny.
+#[inline(always)]
+pub(crate) fn is_denied(session: *mut Session) -> bool {
+    // SAFETY: as in `tables::is_expired`.
+    unsafe { load(&raw const (*session).flags) & FLAG_DENIED != 0 }
+}
+
 /// Judges a packet by its session: see [`judge::judge_session`].
 #[inline(always)]
 pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, call: u32) -> u64 {
@@ -202,7 +222,9 @@ pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut 
     if allow || !env.enforces() {
         // SAFETY: as in `tables::is_expired`.
         let from_client = from_client(unsafe { &*session }, call & 1 != 0);
-        if !advance(env, packet, key, session, from_client) {
+        if call & judge::DOUBTED != 0 {
+            tally(env, session, from_client);
+        } else if !advance(env, packet, key, session, from_client) {
             (allow, reason) = (false, Reason::TcpWindow);
         }
     }

@@ -69,8 +69,13 @@ pub(super) fn combine<'a>(
     if let Some(first) = first.take_if(|first| first.verdicts.len() <= few) {
         return Ok(first);
     }
-    // The widths of sets do not change when they are spread.
-    let widths: [Vec<usize>; 3] = std::array::from_fn(|thing| classes[thing].of_set.iter().map(Vec::len).collect());
+    // The widths of sets do not change when they are spread. A whole family stays among the widest: it is one class only as
+    // long as it stands alone, and in the layer of narrow ones each of them would be a class of it.
+    let widths: [Vec<usize>; 3] = std::array::from_fn(|thing| {
+        let mut widths: Vec<usize> = classes[thing].of_set.iter().map(Vec::len).collect();
+        whole[thing].iter().for_each(|set| widths[*set as usize] = usize::MAX);
+        widths
+    });
     let mut best = total(items, &classes);
     // Another look at a thing is worth it only once others have changed.
     let mut others_changed = [true; 3];
@@ -104,9 +109,14 @@ pub(super) fn combine<'a>(
 
 /// The entries of each rule, the largest first.
 fn sizes<'a>(items: &[Item<'a>], classes: &[Classes; thing::COUNT]) -> Vec<(&'a str, u64)> {
-    let mut sizes: Vec<(&str, u64)> =
-        items.iter().filter(|item| !item.audit).map(|item| (item.name, size(item, classes))).collect();
-    sizes.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+    // A built-in rule is several items.
+    let mut of_rules: HashMap<&str, u64> = HashMap::new();
+    for item in items.iter().filter(|item| !item.audit) {
+        let sum = of_rules.entry(item.name).or_default();
+        *sum = sum.saturating_add(size(item, classes));
+    }
+    let mut sizes: Vec<(&str, u64)> = of_rules.into_iter().collect();
+    sizes.sort_by_key(|(name, size)| (std::cmp::Reverse(*size), *name));
     sizes
 }
 

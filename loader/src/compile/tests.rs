@@ -151,6 +151,22 @@ fn a_wide_rule_over_many_narrow_ones_takes_few_entries() {
 }
 
 #[test]
+fn a_rule_for_a_whole_family_is_not_split_by_narrow_ones() {
+    let mut random = Random(5);
+    let mut network = || {
+        let length = 1 + random.below(31) as u32;
+        let bits = (random.below(1 << 16) << 16 | random.below(1 << 16)) as u32;
+        format!("{}/{length}", std::net::Ipv4Addr::from(bits & u32::MAX << (32 - length)))
+    };
+    let rules: String = (0..400)
+        .map(|n| format!("rule r{n} allow in tcp from {} to {} port {}-65535\n", network(), network(), 1 + n * 150))
+        .collect();
+    let (with, without) = (compiled(&rules), compiled(&format!("{rules}builtin dhcp off\n")));
+    let [with, without] = [with, without].map(|compiled| compiled.tables.header.verdicts);
+    assert!(with < without + without / 4, "{with} entries with DHCP's rules, {without} without");
+}
+
+#[test]
 fn more_rules_with_audit_than_can_be_tried_are_refused_by_name() {
     let text: String = (0..65).map(|n| format!("rule r{n} deny in tcp to any port {n} audit\n")).collect();
     assert!(refused(&text).message.contains("`r64`"));

@@ -39,6 +39,8 @@ pub enum Direction {
     Out,
     /// Likewise, as something the server forwards.
     Through,
+    /// Likewise, where it had arrived by the same interface.
+    Return,
     /// Likewise, but by an interface to which nothing is attached.
     Beyond,
 }
@@ -84,7 +86,7 @@ struct Payload {
 pub fn parse(line: &str, direction: Direction) -> Result<Frame> {
     let (to, from) = match direction {
         Direction::In => (SERVER_MAC, CLIENT_MAC),
-        Direction::Out | Direction::Through | Direction::Beyond => (CLIENT_MAC, SERVER_MAC),
+        Direction::Out | Direction::Through | Direction::Return | Direction::Beyond => (CLIENT_MAC, SERVER_MAC),
     };
     let mut words = Words::new(line);
     let frame = link::frame(&mut words, to, from)?;

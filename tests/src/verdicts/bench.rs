@@ -121,12 +121,13 @@ impl Bench {
     pub fn run_uncounted(&self, frame: &Frame, direction: Direction) -> Result<i32> {
         let program = match direction {
             Direction::In => &self.programs[0],
-            Direction::Out | Direction::Through | Direction::Beyond => &self.programs[1],
+            Direction::Out | Direction::Through | Direction::Return | Direction::Beyond => &self.programs[1],
         };
         let (gso_segs, gso_size) = (frame.segments, frame.segment_size);
         let (ifindex, ingress_ifindex) = match direction {
             Direction::In | Direction::Out => (self.ifindex, 0),
             Direction::Through => (self.ifindex, self.beyond),
+            Direction::Return => (self.ifindex, self.ifindex),
             Direction::Beyond => (self.beyond, self.ifindex),
         };
         let context = TestContext { ifindex, ingress_ifindex, gso_segs, gso_size, ..TestContext::default() };

@@ -137,6 +137,7 @@ fn sender(word: &str) -> Result<Sender> {
         "in" => Sender::Way(Direction::In),
         "out" => Sender::Way(Direction::Out),
         "through" => Sender::Way(Direction::Through),
+        "return" => Sender::Way(Direction::Return),
         "beyond" => Sender::Way(Direction::Beyond),
         "client" => Sender::Client,
         "server" => Sender::Server,
