@@ -121,8 +121,6 @@ fn handshakes_that_one_side_of_a_gateway_makes_up_are_no_connections() -> Result
             Ok(stats)
         })?;
         expect(&flooded, "/sessions/promoted", 50)?;
-        let refused = number(&flooded, "/reasons/wrong-way")?;
-        ensure!(refused >= u64::from(MADE_UP / 2), "only {refused} of {MADE_UP} were refused: {flooded:#}");
         for (at, connection) in connections.iter_mut().enumerate() {
             connection.exchange(1000, 1000).with_context(|| format!("connection {at} is lost"))?;
         }

@@ -79,8 +79,9 @@ fn goes_its_way(env: &Env, session: &Session, from_client: bool) -> bool {
 pub(crate) enum Way {
     /// Nothing against it.
     Plausible,
-    /// The protected side sends it, in the name of the client whose packets arrive. Whoever opened the session in that name
-    /// may have been a stranger, so that only the policy can say whether it may leave.
+    /// The protected side sends it, in the name of the client whose packets arrive: whoever opened the session in that name
+    /// may have been a stranger. Only the policy can say whether it may
+    /// leave.
     Leaves,
     /// A stranger may have sent it, or it took another way than the other side's packets through a network with several
     /// routers. It passes, and says nothing of the session.
@@ -91,31 +92,35 @@ pub(crate) enum Way {
 
 /// Judges a packet by its direction. `asked`: the policy lets it leave.
 ///
-/// It is made up if it arrives at the interface at which its session was opened, in the name of the side whose packets
-/// leave there. A host with one interface that forwards sees both sides arrive there; but then it sees them leave, too,
-/// which no stranger can make it do. If it sees them leave elsewhere, who does not answer from there is doubtful, and
-/// shakes no hands. Loopback sees everything arrive and nothing leave.
+/// Where a client's packets arrive, it is the protected side that answers. An answer that arrives is made up, unless the
+/// protected side was seen to forward the session: no stranger can make it do that. And it is doubtful if the session was
+/// forwarded to another interface than the answer comes from; one that is forwarded must leave where the client is, too, and
+/// come from elsewhere. What is doubtful shakes no hands. Loopback sees everything arrive and nothing leave.
 #[inline(always)]
 pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_lower: bool, asked: bool) -> Way {
     // SAFETY: as in `tables::is_expired`.
     let before = unsafe { &*session };
     let from_client = from_client(before, sender_is_lower);
     let same = env.ifindex == before.ifindex;
-    let doubtful =
-        !from_client && before.flags & FLAG_HALF_OPEN != 0 && before.fins & (PASSES_THROUGH | PASSES_ON) == PASSES_ON;
+    let (through, on) = (before.fins & PASSES_THROUGH != 0, before.fins & PASSES_ON != 0);
+    let doubtful = !from_client && on && !through && before.flags & FLAG_HALF_OPEN != 0;
     if env.ifindex == LOOPBACK {
         return Way::Plausible;
     }
     if goes_its_way(env, before, from_client) {
-        return if doubtful && same && env.returns() { Way::Doubtful } else { Way::Plausible };
+        let comes_from_elsewhere = env.is_own() || (same && !env.returns());
+        return if doubtful && env.is_out() && !comes_from_elsewhere { Way::Doubtful } else { Way::Plausible };
     }
     if !env.is_out() {
         // Clients without an address share one, and so a session, wherever they are.
-        let shared = from_client && packet.is_from_nobody();
-        if !same || before.fins & PASSES_THROUGH != 0 || shared {
-            return Way::Plausible;
-        }
-        return if doubtful { Way::Doubtful } else { Way::MadeUp };
+        let plausible = if from_client { !same || packet.is_from_nobody() } else { !same && on };
+        return if plausible || through {
+            Way::Plausible
+        } else if doubtful {
+            Way::Doubtful
+        } else {
+            Way::MadeUp
+        };
     }
     let mut shown = if same { PASSES_THROUGH } else { PASSES_ON };
     // What is forwarded is taken for what arrived as the client's, unless it leaves where that arrives, and comes from
