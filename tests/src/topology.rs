@@ -195,5 +195,8 @@ fn one_arm(client: &Namespace, server: &Namespace) -> Result<Vec<Namespace>> {
         // Its neighbours could do without it; it does not tell them.
         server.set(&format!("net/ipv4/conf/{interface}/send_redirects"), "0")?;
     }
+    // Of IPv6 that cannot be turned off there.
+    client.set(&format!("net/ipv6/conf/{PEER}/accept_redirects"), "0")?;
+    far.set(&format!("net/ipv6/conf/{FAR_PEER}/accept_redirects"), "0")?;
     Ok(vec![far, switch])
 }
