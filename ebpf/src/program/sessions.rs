@@ -80,8 +80,7 @@ pub(crate) enum Way {
     /// Nothing against it.
     Plausible,
     /// The protected side sends it, in the name of the client whose packets arrive: whoever opened the session in that name
-    /// may have been a stranger. Only the policy can say whether it may
-    /// leave.
+    /// may have been a stranger. Only the policy can say whether it may leave.
     Leaves,
     /// A stranger may have sent it, or it took another way than the other side's packets through a network with several
     /// routers. It passes, and says nothing of the session.
@@ -107,8 +106,9 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
     if env.ifindex == LOOPBACK {
         return Way::Plausible;
     }
+    // Of what leaves: it is not what arrived where the client's packets do.
+    let comes_from_elsewhere = env.is_own() || (same && !env.returns());
     if goes_its_way(env, before, from_client) {
-        let comes_from_elsewhere = env.is_own() || (same && !env.returns());
         return if doubtful && env.is_out() && !comes_from_elsewhere { Way::Doubtful } else { Way::Plausible };
     }
     if !env.is_out() {
@@ -125,7 +125,7 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
     let mut shown = if same { PASSES_THROUGH } else { PASSES_ON };
     // What is forwarded is taken for what arrived as the client's, unless it leaves where that arrives, and comes from
     // elsewhere: behind NAT it may be anybody's.
-    if from_client && (env.is_own() || (same && !env.returns())) {
+    if from_client && comes_from_elsewhere {
         if before.fins & MAY_LEAVE == 0 && !asked {
             return Way::Leaves;
         }
