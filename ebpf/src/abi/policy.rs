@@ -408,12 +408,9 @@ pub struct PolicyHeader {
     pub shapes: [Shape; MAX_SHAPES],
     /// What the rules with `audit` would decide, in their order.
     pub audit_rules: [Verdict; MAX_AUDITS],
-    /// The prefix lengths of each space, rising, zeros after the last.
+    /// The prefix lengths of each space as a search for the longest prefix tries them, zeros after the last: the first is
+    /// tried first, and after number `n` comes number `2n + 2` if there is a network of that length, else `2n + 1`.
     pub lengths: [[u8; MAX_LENGTHS]; ADDRESS_SPACES],
-    /// Numbers of [`Self::lengths`].
-    pub length_counts: [u8; ADDRESS_SPACES],
-    /// Zero.
-    pub reserved: [u8; 4],
 }
 
 /// A value of RULES' inner map (array): the rules of a generation in the order of its text. Only user space reads it.

@@ -115,8 +115,10 @@ pub const FINS: u8 = 3;
 pub const PASSES_THROUGH: u8 = 1 << 7;
 /// [`Session::fins`]: likewise, but by another interface.
 pub const PASSES_ON: u8 = 1 << 5;
-/// [`Session::fins`]: the client's packets arrive, and the policy lets the protected side send them, too.
+/// [`Session::fins`]: the packets of one side arrive, and the policy lets the protected side send them, too.
 pub const MAY_LEAVE: u8 = 1 << 6;
+/// [`Session::fins`]: the host itself sent the first packet, and forwarded it for nobody.
+pub const OWN: u8 = 1 << 4;
 
 /// Packets and bytes of one direction, added to atomically.
 #[repr(C)]

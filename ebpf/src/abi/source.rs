@@ -6,8 +6,8 @@
 //!
 //! Exact counts would cost an insert for every packet of a flood with made-up sources. So of eight sessions one is
 //! counted, chosen by a salted hash of its key: the same one when it is opened and when it stops being half-open.
-//! What becomes of evicted and expired ones is not seen; they are forgotten after two intervals, by when the timeouts of
-//! half-open sessions are over.
+//! What becomes of evicted and expired ones is not seen. So each is counted in the interval in which it expires, to which it
+//! moves when a packet keeps it alive, and is forgotten with that interval.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -21,6 +21,23 @@ pub const SAMPLE: u32 = 8;
 
 /// log2 of the ticks of an interval: 2^36 ns, 69 s.
 pub const INTERVAL_SHIFT: u32 = 36 - TICK_SHIFT;
+
+/// Intervals that are told apart: this one and those to come, 18 minutes. What expires later counts as if it did then.
+pub const INTERVALS: usize = 16;
+
+/// The number of a tick's interval; they repeat.
+#[inline(always)]
+pub const fn interval(tick: u32) -> u32 {
+    tick >> INTERVAL_SHIFT
+}
+
+/// Index of [`Source::expiring`] for a session that was seen last at the tick `seen`.
+#[inline(always)]
+pub const fn slot(seen: u32, timeout_ticks: u32) -> u32 {
+    const LONGEST: u32 = (INTERVALS as u32 - 1) << INTERVAL_SHIFT;
+    let timeout_ticks = if timeout_ticks > LONGEST { LONGEST } else { timeout_ticks };
+    interval(seen.wrapping_add(timeout_ticks)) % INTERVALS as u32
+}
 
 /// Key of SOURCES.
 #[repr(C, align(8))]
@@ -48,51 +65,61 @@ impl SourceKey {
 }
 
 /// A value of SOURCES (LRU hash, key: [`SourceKey`]). Written by the programs, without atomics: two CPUs at once may
-/// lose a count, which two intervals forget. Read by nobody else. When full, the least recently used goes.
+/// lose a count, which the next interval makes good. Read by nobody else. When full, the least recently used goes.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Source {
-    /// Sampled sessions opened in this interval, less those answered.
-    pub current: u32,
-    /// The same of the interval before.
-    pub previous: u32,
-    /// The interval of `current`: ticks, shifted by [`INTERVAL_SHIFT`].
+    /// Sampled sessions that expire in an interval, by its number modulo [`INTERVALS`].
+    pub expiring: [u16; INTERVALS],
+    /// Their sum.
+    pub sampled: u32,
+    /// The earliest of these intervals.
     pub interval: u32,
-    /// Zero.
-    pub reserved: u32,
 }
 
 impl Source {
-    /// The same, seen in `interval`.
+    /// Forgets what expired before the interval `now`.
     #[inline(always)]
-    pub const fn at(self, interval: u32) -> Self {
-        match interval.wrapping_sub(self.interval) {
-            // Also one behind: another CPU has just begun the next.
-            0 | u32::MAX => self,
-            1 => Self { interval, current: 0, previous: self.current, reserved: 0 },
-            _ => Self { interval, current: 0, previous: 0, reserved: 0 },
+    pub fn forget(&mut self, now: u32) {
+        let passed = now.wrapping_sub(self.interval) & interval(u32::MAX);
+        // One behind: another CPU has just begun the next.
+        if passed == 0 || passed == interval(u32::MAX) {
+            return;
         }
+        let mut sampled = 0;
+        for slot in 0..INTERVALS {
+            let ahead = (slot as u32).wrapping_sub(self.interval) % INTERVALS as u32;
+            if ahead < passed {
+                self.expiring[slot] = 0;
+            }
+            sampled += self.expiring[slot] as u32;
+        }
+        (self.sampled, self.interval) = (sampled, now);
     }
 
     /// About how many half-open sessions it has.
     #[inline(always)]
-    pub const fn sessions(self) -> u32 {
-        self.current.saturating_add(self.previous).saturating_mul(SAMPLE)
+    pub const fn sessions(&self) -> u32 {
+        self.sampled.saturating_mul(SAMPLE)
     }
 
-    /// The same with one more.
+    /// Counts a session of that slot.
     #[inline(always)]
-    pub const fn opened(self) -> Self {
-        Self { current: self.current.saturating_add(1), ..self }
+    pub fn add(&mut self, slot: u32) {
+        let expiring = &mut self.expiring[slot as usize % INTERVALS];
+        if *expiring < u16::MAX {
+            *expiring += 1;
+            self.sampled = self.sampled.saturating_add(1);
+        }
     }
 
-    /// The same with one less.
+    /// Takes one back.
     #[inline(always)]
-    pub const fn answered(self) -> Self {
-        if self.current > 0 {
-            Self { current: self.current - 1, ..self }
-        } else {
-            Self { previous: self.previous.saturating_sub(1), ..self }
+    pub fn take(&mut self, slot: u32) {
+        let expiring = &mut self.expiring[slot as usize % INTERVALS];
+        if *expiring > 0 {
+            *expiring -= 1;
+            self.sampled = self.sampled.saturating_sub(1);
         }
     }
 }
@@ -100,6 +127,7 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::abi::time::seconds_to_ticks;
 
     #[test]
     fn a_source_is_an_ipv4_address_or_a_64_of_ipv6() {
@@ -112,27 +140,71 @@ mod tests {
         assert_ne!(SourceKey::new(&address, 2, false), SourceKey::new(&address, 3, false));
     }
 
+    /// A source that has opened a session with that timeout at `tick`.
+    fn opened(tick: u32, timeout_ticks: u32) -> Source {
+        let mut source = Source { interval: interval(tick), ..Source::default() };
+        source.add(slot(tick, timeout_ticks));
+        source
+    }
+
     #[test]
-    fn a_source_is_forgotten_after_two_intervals() {
-        let source = Source { interval: 7, ..Source::default() }.opened().opened();
-        assert_eq!(source.sessions(), 2 * SAMPLE);
-        assert_eq!(source.at(8).sessions(), 2 * SAMPLE);
-        assert_eq!(source.at(8).opened().sessions(), 3 * SAMPLE);
-        assert_eq!(source.at(9).sessions(), 0);
+    fn a_session_counts_until_it_expires_and_an_interval_longer_at_most() {
+        let length = 1 << INTERVAL_SHIFT;
+        // From any point of an interval, also when ticks and intervals begin anew.
+        for start in [0, 1, length / 2, length - 1, 0u32.wrapping_sub(length), u32::MAX - length / 3, u32::MAX] {
+            for timeout in [1, 30, 60, 120, 600, 1_000].map(seconds_to_ticks) {
+                let at = |tick: u32| {
+                    let mut source = opened(start, timeout);
+                    source.forget(interval(tick));
+                    source.sessions()
+                };
+                assert_eq!(at(start.wrapping_add(timeout)), SAMPLE, "{start} {timeout}");
+                assert_eq!(at(start.wrapping_add(timeout + length)), 0, "{start} {timeout}");
+                assert_eq!(at(start.wrapping_add(timeout + 1_000 * length)), 0, "{start} {timeout}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_that_would_expire_later_than_is_told_apart_counts_for_long() {
+        let mut source = opened(0, u32::MAX / 2);
+        source.forget(INTERVALS as u32 - 1);
+        assert_eq!(source.sessions(), SAMPLE);
+        source.forget(INTERVALS as u32);
+        assert_eq!(source.sessions(), 0);
+    }
+
+    #[test]
+    fn a_session_that_is_kept_alive_goes_on_counting() {
+        let timeout = seconds_to_ticks(120);
+        let mut source = opened(0, timeout);
+        let mut seen = 0;
+        for _ in 0..100 {
+            let now = seen + timeout / 2;
+            source.forget(interval(now));
+            source.take(slot(seen, timeout));
+            source.add(slot(now, timeout));
+            seen = now;
+            assert_eq!(source.sessions(), SAMPLE);
+        }
     }
 
     #[test]
     fn a_cpu_that_is_behind_forgets_nothing() {
-        let source = Source { interval: 8, ..Source::default() }.opened();
-        assert_eq!(source.at(7).opened().sessions(), 2 * SAMPLE);
-        assert_eq!(source.at(7).interval, 8);
+        let mut source = opened(8 << INTERVAL_SHIFT, 1);
+        source.forget(7);
+        assert_eq!((source.sessions(), source.interval), (SAMPLE, 8));
     }
 
     #[test]
     fn an_answer_takes_back_what_was_counted_and_never_more() {
-        let source = Source::default().opened();
-        assert_eq!(source.answered().sessions(), 0);
-        assert_eq!(source.answered().answered().sessions(), 0);
-        assert_eq!(source.at(1).answered().sessions(), 0);
+        let mut source = opened(0, 1);
+        source.take(0);
+        assert_eq!(source.sessions(), 0);
+        source.take(0);
+        assert_eq!(source.sessions(), 0);
+        source.add(1);
+        source.take(0);
+        assert_eq!(source.sessions(), SAMPLE);
     }
 }

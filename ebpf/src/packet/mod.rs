@@ -73,6 +73,29 @@ pub enum Fragment {
     Later,
 }
 
+/// A frame up to an offset: the rest is padding.
+pub(crate) struct Until<'a, F: ?Sized> {
+    pub(crate) frame: &'a F,
+    pub(crate) end: usize,
+}
+
+impl<F: Frame + ?Sized> Frame for Until<'_, F> {
+    const PLAIN: bool = F::PLAIN;
+    const LAZY: bool = F::LAZY;
+    #[inline(always)]
+    fn read<T: FromBytes + Copy>(&self, offset: usize) -> Option<T> {
+        if offset + size_of::<T>() > self.end { None } else { self.frame.read(offset) }
+    }
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.end
+    }
+    #[inline(always)]
+    fn is_gso(&self) -> bool {
+        self.frame.is_gso()
+    }
+}
+
 /// What the headers of an IP packet say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(8))]
@@ -91,7 +114,7 @@ pub struct Packet {
     pub tcp_sequence: u32,
     /// TCP acknowledgement number; what it says without the flag ACK means nothing.
     pub tcp_acknowledgement: u32,
-    /// Sequence numbers a TCP segment takes: its payload, SYN and FIN.
+    /// Sequence numbers a TCP segment takes: its payload, SYN and FIN. Of ICMP the bytes of the message.
     pub tcp_length: u32,
     /// TCP window as written, not scaled.
     pub tcp_window: u16,

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use super::{Fragment, Frame, Packet, discovery, fragment, ipv4, ipv6, mapped, protocol};
+use super::{Fragment, Frame, Packet, Until, discovery, fragment, ipv4, ipv6, mapped, protocol};
 use crate::abi::reason::Reason;
 
 /// Bits of [`Packet::tcp_flags`].
@@ -257,6 +257,7 @@ fn icmp<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize, packet: &mut
     if length < 8 && (packet.ipv6 == 0 || packet.echo != ECHO_NONE || packet.is_icmp_error()) {
         return Err(short(packet));
     }
+    packet.tcp_length = length as u32;
     if packet.ipv6 == 1 {
         packet.discovery = discovery::of(packet, length);
     }
@@ -322,12 +323,13 @@ impl Packet {
     }
 }
 
-/// Parses the start of the packet that an ICMP error at `offset` quotes, into addresses, protocol and ports. The quote
-/// is cut short, so lengths are not checked; at least the first 8 bytes of the transport header are there (RFC 792).
+/// Parses the start of the packet that an ICMP error of `length` bytes at `offset` quotes, into addresses, protocol and
+/// ports. The quote is cut short, so what it says of lengths is not checked.
 ///
 /// `None` if it is not to be read, or quotes a later fragment.
 #[inline(always)]
-pub fn quoted<F: Frame + ?Sized>(frame: &F, offset: usize, ipv6: bool) -> Option<Packet> {
+pub fn quoted<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize, ipv6: bool) -> Option<Packet> {
+    let frame = &Until { frame, end: offset + length };
     let mut inner = Packet::default();
     let network = offset + 8;
     let transport;

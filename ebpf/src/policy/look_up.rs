@@ -1,6 +1,6 @@
 //! The look-ups that [`crate::abi::policy`] describes.
 
-use super::{Entry, Tuple, buckets};
+use super::{Entry, Tuple, buckets, longer, shorter};
 use crate::abi::policy::{
     ADDRESS_SPACES, Bucket, Bucket4, Bucket6, Class, DIRECTION_IN, KIND_BITS, Key6, LAYERS, MAX_LENGTHS, MAX_SHAPES,
     NUMBER_BITS, Network4, Network6, PAGE_IN, PAGE_OUT, PAGE_SOURCE_PORTS, Page, PolicyHeader, Profile,
@@ -57,11 +57,11 @@ pub struct Question {
     pub key: u64,
     /// Where the latest key may stand.
     pub buckets: [u32; 2],
-    /// Where the search for the longest prefix is: indexes of [`PolicyHeader::lengths`]. In registers, the verifier would
-    /// follow every value that they can have.
-    pub low: u32,
-    /// Likewise.
-    pub high: u32,
+    /// Where the search for the longest prefix is: an index of [`PolicyHeader::lengths`]. In a register, the verifier would
+    /// follow every value that it can have.
+    pub step: u32,
+    /// Zero.
+    pub reserved: u32,
     /// The class of the longest prefix so far.
     pub class: Class,
     /// [`Class::numbers`] of the packet's classes; only of what its shapes look at.
@@ -226,13 +226,13 @@ pub fn find_address<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Que
     let ipv6 = tuple.ipv6 & 1 != 0;
     let space = ((space + ipv6 as u8) as usize) & (ADDRESS_SPACES - 1);
     question.class = header.roots[space];
-    (question.low, question.high) = (0, header.length_counts[space] as u32);
+    question.step = 0;
     for _ in 0..STEPS {
-        if question.low >= question.high {
+        let step = question.step;
+        let length = header.length(space, step);
+        if length == 0 {
             break;
         }
-        let middle = (question.low + question.high) / 2;
-        let length = header.lengths[space][middle as usize & (MAX_LENGTHS - 1)];
         let found = if ipv6 {
             question.key6 = key6([upper, lower], length, space);
             find6(maps, header, question)
@@ -241,14 +241,17 @@ pub fn find_address<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Que
             find4(maps, header, question)
         };
         match found {
-            Found::Class(class) => (question.class, question.low) = (class, middle + 1),
-            Found::Nothing => question.high = middle,
+            Found::Class(class) => (question.class, question.step) = (class, longer(step)),
+            Found::Nothing => question.step = shorter(step),
             Found::Damaged => return false,
         }
     }
     let class = question.class;
     question.note(maps, if of_source { SOURCE } else { DESTINATION }, class)
 }
+
+/// Steps that are fetched at once: the first three of each search, however it goes.
+const PREPARED: u32 = 3;
 
 /// Entries of a table that stay in the cache anyway.
 const FEW: u32 = 1024;
@@ -273,19 +276,29 @@ pub fn prepare<M: Maps>(maps: &M, header: &PolicyHeader, packet: &Packet, out: b
     }
 }
 
-/// Likewise the first bucket that [`find_address`] will look into.
+/// Likewise the first buckets that [`find_address`] may look into.
 #[inline(always)]
-fn prepare_address<M: Maps>(maps: &M, header: &PolicyHeader, [upper, lower]: [u64; 2], ipv6: u8, space: u8) {
+fn prepare_address<M: Maps>(maps: &M, header: &PolicyHeader, address: [u64; 2], ipv6: u8, space: u8) {
     let space = ((space + (ipv6 & 1)) as usize) & (ADDRESS_SPACES - 1);
-    let middle = header.length_counts[space] / 2;
-    let length = header.lengths[space][middle as usize & (MAX_LENGTHS - 1)];
-    if ipv6 & 1 != 0 {
-        let [first, _] = buckets(key6([upper, lower], length, space), header.buckets6);
+    for step in 0..PREPARED {
+        let length = header.length(space, step);
+        if length == 0 {
+            break;
+        }
+        fetch_network(maps, header, address, length, space);
+    }
+}
+
+/// Has the bucket fetched where the network of that length that holds the address is, if there is one.
+#[inline(always)]
+fn fetch_network<M: Maps>(maps: &M, header: &PolicyHeader, address: [u64; 2], length: u8, space: usize) {
+    if space & 1 != 0 {
+        let [first, _] = buckets(key6(address, length, space), header.buckets6);
         if let Some(bucket) = maps.networks6(first) {
             maps.fetch(&bucket.entries[0].key);
         }
     } else {
-        let [first, _] = buckets(key4(lower, length, space), header.buckets4);
+        let [first, _] = buckets(key4(address[1], length, space), header.buckets4);
         if let Some(bucket) = maps.networks4(first) {
             maps.fetch(&bucket.entries[0].key);
         }

@@ -3,11 +3,13 @@
 
 mod bucket;
 mod look_up;
+mod search;
 
 pub use bucket::{Entry, Key, buckets};
 pub use look_up::{
     Maps, Question, Steps, find_address, find_interface, find_service, find_source_port, look_up, prepare, try_shapes,
 };
+pub use search::{longer, shorter};
 
 use crate::abi::interface;
 

@@ -15,23 +15,31 @@ use super::{env::Env, maps};
 
 /// Remembers a first fragment that passed. 1 if it could.
 #[unsafe(no_mangle)]
+#[inline(never)]
 pub extern "C" fn lead(env: *const Env, packet: *const Packet) -> u32 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(packet)) = (unsafe { (env.as_ref(), packet.as_ref()) }) else {
         return 0;
     };
+    let key = key(env, packet);
+    // One that is sent again may be shorter, but not make room within what was judged.
+    // SAFETY: copied at once.
+    let before = match unsafe { maps::FRAGMENTS.get(key) } {
+        Some(first) if is_live(env, first) => first.end,
+        _ => 0,
+    };
     let value = Fragmented {
         seen_tick: env.tick(),
         source_port: packet.source_port,
         destination_port: packet.destination_port,
-        end: packet.fragment_end,
+        end: if before > packet.fragment_end { before } else { packet.fragment_end },
         echo: packet.echo as u16,
         protocol: packet.protocol,
         icmp_type: packet.icmp_type,
         reserved: 0,
     };
     // A retransmitted first fragment replaces the entry; that it may evict another is no loss here.
-    maps::FRAGMENTS.insert(key(env, packet), &value, BPF_ANY as u64).is_ok() as u32
+    maps::FRAGMENTS.insert(key, &value, BPF_ANY as u64).is_ok() as u32
 }
 
 /// Gives a later fragment the transport header of its first. 0, or the [`Reason`] for which there is none.
@@ -45,7 +53,7 @@ pub extern "C" fn follow(env: *const Env, packet: *mut Packet) -> u32 {
     let Some(first) = (unsafe { maps::FRAGMENTS.get(key(env, packet)).copied() }) else {
         return Reason::Fragment as u32;
     };
-    if time::ticks_since(env.tick(), first.seen_tick) > time::seconds_to_ticks(TIMEOUT_S) {
+    if !is_live(env, &first) {
         return Reason::Fragment as u32;
     }
     // It could write over the header that was judged (RFC 1858 section 3).
@@ -58,6 +66,12 @@ pub extern "C" fn follow(env: *const Env, packet: *mut Packet) -> u32 {
     packet.icmp_type = first.icmp_type;
     packet.echo = first.echo as u8;
     0
+}
+
+/// Whether the rest of its datagram may still come.
+#[inline(always)]
+fn is_live(env: &Env, first: &Fragmented) -> bool {
+    time::ticks_since(env.tick(), first.seen_tick) <= time::seconds_to_ticks(TIMEOUT_S)
 }
 
 #[inline(always)]

@@ -5,11 +5,11 @@ use mseg_ebpf::{
     abi::{
         reason::Reason,
         session::{
-            FLAG_CLIENT_IS_LOWER, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_PICKED_UP, FLAG_SAMPLED, Sequence,
+            FLAG_CLIENT_IS_LOWER, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_PICKED_UP, FLAG_SAMPLED, OWN, Sequence,
             Session, SessionKey, Traffic,
         },
     },
-    packet::{Fragment, Packet, protocol, transport::tcp_flag::FIN},
+    packet::{Fragment, Packet, protocol},
     session::{
         progress::{self, from_client},
         tcp,
@@ -77,11 +77,9 @@ fn open_session(env: &Env, packet: &Packet, key: &SessionKey, call: u32, decisio
     }
     flags |= call as u8 & FLAG_SAMPLED;
     let mut client = Side::default();
-    let mut fins = 0;
     if packet.protocol == protocol::TCP {
         if !tcp::opens(packet.tcp_flags) {
             flags |= FLAG_PICKED_UP | FLAG_LIBERAL;
-            fins = packet.tcp_flags & FIN;
         }
         if packet.fragment == Fragment::Whole {
             client = window::learnt(client, packet);
@@ -104,7 +102,7 @@ fn open_session(env: &Env, packet: &Packet, key: &SessionKey, call: u32, decisio
         state,
         tcp_state,
         flags,
-        fins,
+        fins: if env.is_own() { OWN } else { 0 },
         client: client.sent,
         server: Sequence::default(),
         client_window: client.window,

@@ -3,7 +3,9 @@
 use mseg_ebpf::{
     abi::{
         policy::{DIRECTION_IN, DIRECTION_OUT},
-        session::{FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_LOG, FLAG_OUT, MAY_LEAVE, Session, SessionKey},
+        session::{
+            FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_LOG, FLAG_OUT, FLAG_SAMPLED, MAY_LEAVE, Session, SessionKey,
+        },
     },
     packet::{protocol, transport::icmp_type},
     policy::Tuple,
@@ -16,6 +18,7 @@ use super::{
     events,
     memory::{load, store},
     sessions::set_timeout,
+    sources,
 };
 
 /// Makes what [`decide_session`] found the session's: it is judged in the active generation, from its client's point
@@ -44,7 +47,11 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
         }
         store(&raw mut (*session).generation, env.generation);
     }
+    let counted = sources::slot_of(session);
     set_timeout(env.generation, session, progress::timeout(key.protocol, state, tcp_state));
+    if flags & FLAG_SAMPLED != 0 {
+        sources::recount(env, key, session, counted);
+    }
     events::count(|stats| stats.sessions_rejudged += 1);
     if rule != decision.rule || flags != new_flags {
         let packed = events::pack(decision.reason(), env.verdict(decision.allow), 0);

@@ -6,7 +6,7 @@ use mseg_ebpf::{
     session::{key, progress},
 };
 
-use super::{env::Env, headers::Whole, memory::store, skb::__sk_buff, sources, tables};
+use super::{env::Env, headers::Whole, memory::store, sessions, skb::__sk_buff, sources, tables};
 
 /// 1 if an ICMP error is about an allowed session of this zone, and goes to who sent the quoted packet; else 0. One that
 /// refuses the session takes it off its source's count.
@@ -16,7 +16,8 @@ pub extern "C" fn belongs(skb: *mut __sk_buff, env: *const Env, packet: *const P
     let (Some(env), Some(packet)) = (unsafe { (env.as_ref(), packet.as_ref()) }) else {
         return 0;
     };
-    let Some(inner) = quoted(&Whole(skb), packet.transport as usize, packet.ipv6 == 1) else {
+    let Some(inner) = quoted(&Whole(skb), packet.transport as usize, packet.tcp_length as usize, packet.ipv6 == 1)
+    else {
         return 0;
     };
     if inner.source != packet.destination {
@@ -28,7 +29,7 @@ pub extern "C" fn belongs(skb: *mut __sk_buff, env: *const Env, packet: *const P
     };
     // SAFETY: as in `tables::is_expired`. A session of an older generation counts as it was judged then: its next own
     // packet is judged anew, and an error about it opens nothing.
-    if unsafe { (*session).flags } & FLAG_DENIED != 0 {
+    if unsafe { (*session).flags } & FLAG_DENIED != 0 || !sessions::answers(env, session, sender_is_lower) {
         return 0;
     }
     if packet.is_unreachable() {
@@ -42,11 +43,10 @@ pub extern "C" fn belongs(skb: *mut __sk_buff, env: *const Env, packet: *const P
 #[inline(always)]
 fn refuse(env: &Env, key: &SessionKey, session: *mut Session, sender_is_lower: bool) {
     // SAFETY: as in `tables::is_expired`.
-    let (flags, ifindex, to_client) =
-        unsafe { ((*session).flags, (*session).ifindex, progress::from_client(&*session, sender_is_lower)) };
+    let (flags, to_client) = unsafe { ((*session).flags, progress::from_client(&*session, sender_is_lower)) };
     if flags & FLAG_SAMPLED != 0 && to_client && env.is_out() != (flags & FLAG_OUT != 0) {
         // SAFETY: as in `tables::is_expired`.
         unsafe { store(&raw mut (*session).flags, flags & !FLAG_SAMPLED) };
-        sources::release(env, key, flags as u32, ifindex);
+        sources::recount(env, key, session, sources::slot_of(session));
     }
 }

@@ -6,7 +6,7 @@ use mseg_ebpf::{
         reason::Reason,
         session::{
             FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_SAMPLED, MAY_LEAVE,
-            PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
+            OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
         },
         stats::VERDICT_ALLOWED,
         time,
@@ -53,7 +53,7 @@ pub extern "C" fn pass(env: *const Env, packet: *const Packet, session: *mut Ses
         return 0;
     }
     let from_client = from_client(before, sender_is_lower != 0);
-    if !goes_its_way(env, before, from_client) {
+    if !goes_its_way(env, before, from_client) || strays(env, before) {
         return 0;
     }
     if packet.protocol == protocol::TCP {
@@ -74,13 +74,20 @@ fn goes_its_way(env: &Env, session: &Session, from_client: bool) -> bool {
     (env.is_out() == (session.flags & FLAG_OUT != 0)) == from_client
 }
 
+/// Whether the session is one of the host with itself, all of whose packets pass loopback, and this one does not.
+#[inline(always)]
+fn strays(env: &Env, session: &Session) -> bool {
+    session.ifindex == LOOPBACK && env.ifindex != LOOPBACK
+}
+
 /// What a packet's direction says of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     /// Nothing against it.
     Plausible,
-    /// The protected side sends it, in the name of the client whose packets arrive: whoever opened the session in that name
-    /// may have been a stranger. Only the policy can say whether it may leave.
+    /// The protected side sends it in the name of the other: of the client whose packets arrive, and whoever opened the
+    /// session in that name may have been a stranger; or of the server, whose packets ought to arrive. Only the policy can say
+    /// whether it may leave.
     Leaves,
     /// A stranger may have sent it, or it took another way than the other side's packets through a network with several
     /// routers. It passes, and says nothing of the session.
@@ -92,9 +99,11 @@ pub(crate) enum Way {
 /// Judges a packet by its direction. `asked`: the policy lets it leave.
 ///
 /// Where a client's packets arrive, it is the protected side that answers. An answer that arrives is made up, unless the
-/// protected side was seen to forward the session: no stranger can make it do that. And it is doubtful if the session was
+/// protected side was seen to forward the session: no stranger can make it do that. Nor does an answer leave where the
+/// questions did: a workload does not answer itself. And an answer is doubtful if the session was
 /// forwarded to another interface than the answer comes from; one that is forwarded must leave where the client is, too, and
-/// come from elsewhere. What is doubtful shakes no hands. Loopback sees everything arrive and nothing leave.
+/// come from elsewhere. What is doubtful shakes no hands. What the host itself sends arrives nowhere, unless it was seen to
+/// leave for there. Loopback sees everything arrive and nothing leave.
 #[inline(always)]
 pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_lower: bool, asked: bool) -> Way {
     // SAFETY: as in `tables::is_expired`.
@@ -106,6 +115,9 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
     if env.ifindex == LOOPBACK {
         return Way::Plausible;
     }
+    if strays(env, before) {
+        return Way::MadeUp;
+    }
     // Of what leaves: it is not what arrived where the client's packets do.
     let comes_from_elsewhere = env.is_own() || (same && !env.returns());
     if goes_its_way(env, before, from_client) {
@@ -113,7 +125,11 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
     }
     if !env.is_out() {
         // Clients without an address share one, and so a session, wherever they are.
-        let plausible = if from_client { !same || packet.is_from_nobody() } else { !same && on };
+        let plausible = if from_client {
+            packet.is_from_nobody() || (!same && (before.fins & OWN == 0 || env.is_counted()))
+        } else {
+            !same && on
+        };
         return if plausible || through {
             Way::Plausible
         } else if doubtful {
@@ -122,20 +138,54 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
             Way::MadeUp
         };
     }
-    let mut shown = if same { PASSES_THROUGH } else { PASSES_ON };
+    if !from_client {
+        // In the server's name it leaves where the client's packets do. What was seen to arrive elsewhere is an answer.
+        if through || (!same && env.is_counted()) {
+            return Way::Plausible;
+        }
+        if same && before.fins & MAY_LEAVE == 0 {
+            if !asked {
+                return Way::Leaves;
+            }
+            show(session, MAY_LEAVE);
+        }
+        return if same || before.flags & FLAG_HALF_OPEN != 0 { Way::Doubtful } else { Way::Plausible };
+    }
     // What is forwarded is taken for what arrived as the client's, unless it leaves where that arrives, and comes from
     // elsewhere: behind NAT it may be anybody's.
-    if from_client && comes_from_elsewhere {
+    if comes_from_elsewhere {
         if before.fins & MAY_LEAVE == 0 && !asked {
             return Way::Leaves;
         }
-        shown |= MAY_LEAVE;
+        show(session, MAY_LEAVE);
     }
-    if before.fins & shown != shown {
-        // SAFETY: as in `tables::is_expired`.
-        unsafe { store(&raw mut (*session).fins, before.fins | shown) };
-    }
+    show(session, if same { PASSES_THROUGH } else { PASSES_ON });
     Way::Plausible
+}
+
+/// Whether an error about a packet of one side goes the way of the other's: nobody refuses what he sent himself.
+#[inline(always)]
+pub(crate) fn answers(env: &Env, session: *mut Session, sender_is_lower: bool) -> bool {
+    // SAFETY: as in `tables::is_expired`.
+    let session = unsafe { &*session };
+    let from_client = from_client(session, sender_is_lower);
+    // Through a network with several routers it may come elsewhere; and loopback sees everything arrive.
+    goes_its_way(env, session, !from_client)
+        || env.ifindex != session.ifindex
+        || env.ifindex == LOOPBACK
+        || session.fins & PASSES_THROUGH != 0
+}
+
+/// Takes note of what was seen of a session.
+#[inline(always)]
+fn show(session: *mut Session, bit: u8) {
+    // SAFETY: as in `tables::is_expired`.
+    unsafe {
+        let fins = (*session).fins;
+        if fins & bit == 0 {
+            store(&raw mut (*session).fins, fins | bit);
+        }
+    }
 }
 
 /// Counts a packet in its session.
@@ -228,7 +278,11 @@ pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut 
         // SAFETY: as in `tables::is_expired`.
         let from_client = from_client(unsafe { &*session }, call & 1 != 0);
         if call & judge::DOUBTED != 0 {
+            let counted = sources::slot_of(session);
             tally(env, session, from_client);
+            if flags & FLAG_SAMPLED != 0 {
+                sources::recount(env, key, session, counted);
+            }
         } else if !advance(env, packet, key, session, from_client) {
             (allow, reason) = (false, Reason::TcpWindow);
         }
@@ -237,8 +291,8 @@ pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut 
     Judgement { rule, reason, allow, fresh, opener }.pack()
 }
 
-/// Counts a packet in its session and takes the session to its next state; false, and nothing else, if the session
-/// does not expect the packet.
+/// Counts a packet in its session and takes the session to its next state; false, and nothing else, if it is not let pass,
+/// since the session does not expect it.
 #[inline(always)]
 fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, from_client: bool) -> bool {
     // SAFETY: as in `tables::is_expired`.
@@ -249,11 +303,19 @@ fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, 
         Kind::Syn => step_syn(env, packet, session, from_client as u32),
     };
     if step & OUTSIDE != 0 {
-        return false;
+        let passes = overshoots(packet, session, from_client as u32) != 0;
+        if passes {
+            tally(env, session, from_client);
+        }
+        return passes;
     }
+    let counted = sources::slot_of(session);
     tally(env, session, from_client);
     if step & progress::STATES != before {
         change_state(env, key, session, step);
+    }
+    if flags & FLAG_SAMPLED != 0 {
+        sources::recount(env, key, session, counted);
     }
     if flags & FLAG_HALF_OPEN != 0 && step & ANSWERED != 0 {
         promote(key, session);
@@ -319,6 +381,16 @@ pub extern "C" fn step_syn(env: *const Env, packet: *const Packet, session: *mut
     write_step(session, packet, from_client, step, true)
 }
 
+/// Whether a packet that its session does not expect passes all the same.
+#[unsafe(no_mangle)]
+pub extern "C" fn overshoots(packet: *const Packet, session: *const Session, from_client: u32) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(packet), Some(session)) = (unsafe { (packet.as_ref(), session.as_ref()) }) else {
+        return 0;
+    };
+    (packet.protocol == protocol::TCP && progress::overshoots(session, packet, from_client != 0)) as u32
+}
+
 #[inline(always)]
 fn write_step(session: *mut Session, packet: &Packet, from_client: bool, step: progress::Step, both: bool) -> u32 {
     if packet.protocol == protocol::TCP {
@@ -354,12 +426,11 @@ pub extern "C" fn change_state(env: *const Env, key: *const SessionKey, session:
     let index = progress::timeout(key.protocol, state, tcp_state);
     set_timeout(env.generation, session, index);
     // SAFETY: as in `tables::is_expired`.
-    let (flags, ifindex) = unsafe { ((*session).flags, (*session).ifindex) };
+    let flags = unsafe { (*session).flags };
     // Answered, if only by a reset: it does not weigh on its source any more.
     if flags & FLAG_SAMPLED != 0 && state != SessionState::New as u8 {
         // SAFETY: as in `tables::is_expired`.
         unsafe { store(&raw mut (*session).flags, flags & !FLAG_SAMPLED) };
-        sources::release(env, key, flags as u32, ifindex);
     }
     if state == SessionState::Closed as u8 && before != SessionState::Closed as u8 {
         events::count(|stats| stats.sessions_closed += 1);

@@ -3,13 +3,14 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use mseg_ebpf::{
     abi::{
-        session::{FLAG_CLIENT_IS_LOWER, FLAG_OUT, FLAG_SAMPLED, SessionKey},
-        source::{INTERVAL_SHIFT, SAMPLE, Source, SourceKey},
+        session::{FLAG_CLIENT_IS_LOWER, FLAG_OUT, FLAG_SAMPLED, Session, SessionKey},
+        source::{SAMPLE, Source, SourceKey, interval, slot},
     },
-    session::key,
+    packet::Packet,
+    session::{key, progress},
 };
 
-use super::{env::Env, maps, memory};
+use super::{env::Env, maps, memory, sessions::timeout_ticks};
 
 /// [`admit`]: the source has too many half-open sessions.
 pub(crate) const REFUSED: u32 = 1 << 31;
@@ -18,9 +19,9 @@ pub(crate) const SAMPLED: u32 = FLAG_SAMPLED as u32;
 
 /// Whether the packet's sender may open a session: [`REFUSED`], 0, or [`SAMPLED`].
 #[unsafe(no_mangle)]
-pub extern "C" fn admit(env: *const Env, key: *const SessionKey, sender_is_lower: u32) -> u32 {
+pub extern "C" fn admit(env: *const Env, packet: *const Packet, key: *const SessionKey, sender_is_lower: u32) -> u32 {
     // SAFETY: the caller's, or null.
-    let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
+    let (Some(env), Some(packet), Some(key)) = (unsafe { (env.as_ref(), packet.as_ref(), key.as_ref()) }) else {
         return REFUSED;
     };
     let Some(config) = maps::CONFIG.get_ptr(0) else {
@@ -34,42 +35,69 @@ pub extern "C" fn admit(env: *const Env, key: *const SessionKey, sender_is_lower
     }
     let sampled = (key::hash(key, salt) >> 40) as u32 % SAMPLE == 0;
     let source = source_of(key, sender_is_lower != 0, env.ifindex, env.is_out());
-    let interval = env.tick() >> INTERVAL_SHIFT;
-    match maps::SOURCES.get_ptr_mut(&source) {
-        Some(entry) => {
-            // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's.
-            let now = unsafe { memory::on_stack(&*entry) }.at(interval);
-            if now.sessions() >= limit {
-                return REFUSED;
-            }
-            if sampled {
-                // SAFETY: as above.
-                unsafe { *entry = now.opened() };
-            }
-        }
+    let now = interval(env.tick());
+    let entry = match maps::SOURCES.get_ptr_mut(&source) {
+        Some(entry) => entry,
         None if sampled => {
-            let first = Source { interval, ..Source::default() }.opened();
-            // Another CPU may have been first, and one count is lost.
-            let _ = maps::SOURCES.insert(&source, &first, BPF_NOEXIST as u64);
+            let none = Source { interval: now, ..Source::default() };
+            // Another CPU may have been first.
+            let _ = maps::SOURCES.insert(&source, &none, BPF_NOEXIST as u64);
+            match maps::SOURCES.get_ptr_mut(&source) {
+                Some(entry) => entry,
+                None => return 0,
+            }
         }
-        None => {}
+        None => return 0,
+    };
+    // SAFETY: a live entry; should it be evicted meanwhile, its memory stays the map's. Numbers alone, which another CPU
+    // may write at the same time.
+    let entry = unsafe { &mut *entry };
+    entry.forget(now);
+    if entry.sessions() >= limit {
+        return REFUSED;
     }
-    if sampled { SAMPLED } else { 0 }
+    if !sampled {
+        return 0;
+    }
+    let (state, tcp_state) = progress::first(packet);
+    let timeout = progress::timeout(packet.protocol, state as u8, tcp_state as u8);
+    // Without a policy no session is opened.
+    entry.add(slot(env.tick(), timeout_ticks(env.generation, timeout).unwrap_or(0)));
+    SAMPLED
 }
 
-/// A session that counted, of these flags and this interface, is not half-open any more.
+/// Where a session is counted.
+#[inline(always)]
+pub(crate) fn slot_of(session: *mut Session) -> u32 {
+    // SAFETY: as in `tables::is_expired`.
+    unsafe { slot((*session).last_seen_tick, (*session).timeout_ticks) }
+}
+
+/// A session that was counted in the slot `before` ([`slot_of`]) is where it belongs now: nowhere, if it has no
+/// [`FLAG_SAMPLED`] any more.
 #[unsafe(no_mangle)]
-pub extern "C" fn release(env: *const Env, key: *const SessionKey, flags: u32, ifindex: u32) -> u32 {
+pub extern "C" fn recount(env: *const Env, key: *const SessionKey, session: *mut Session, before: u32) -> u32 {
     // SAFETY: the caller's, or null.
-    let (Some(env), Some(key)) = (unsafe { (env.as_ref(), key.as_ref()) }) else {
+    let (Some(env), Some(key), false) = (unsafe { (env.as_ref(), key.as_ref(), session.is_null()) }) else {
         return 0;
     };
-    let source = source_of(key, flags & FLAG_CLIENT_IS_LOWER as u32 != 0, ifindex, flags & FLAG_OUT as u32 != 0);
+    // SAFETY: as in `tables::is_expired`.
+    let (flags, ifindex) = unsafe { ((*session).flags, (*session).ifindex) };
+    let (counts, now) = (flags & FLAG_SAMPLED != 0, slot_of(session));
+    if counts && now == before {
+        return 1;
+    }
+    let source = source_of(key, flags & FLAG_CLIENT_IS_LOWER != 0, ifindex, flags & FLAG_OUT != 0);
     let Some(entry) = maps::SOURCES.get_ptr_mut(&source) else {
         return 0;
     };
     // SAFETY: as in `admit`.
-    unsafe { *entry = memory::on_stack(&*entry).at(env.tick() >> INTERVAL_SHIFT).answered() };
+    let entry = unsafe { &mut *entry };
+    entry.forget(interval(env.tick()));
+    entry.take(before);
+    if counts {
+        entry.add(now);
+    }
     1
 }
 

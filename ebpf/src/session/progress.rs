@@ -21,8 +21,7 @@ use crate::{
 pub const fn first(packet: &Packet) -> (SessionState, TcpState) {
     match packet.protocol {
         protocol::TCP if tcp::opens(packet.tcp_flags) => (SessionState::New, TcpState::SynSent),
-        // Picked up in mid-stream: New until the other side is heard.
-        protocol::TCP if packet.tcp_flags & FIN != 0 => (SessionState::New, TcpState::FinWait),
+        // Picked up in mid-stream: New until the other side is heard. A FIN may be a guess.
         protocol::TCP => (SessionState::New, TcpState::Established),
         _ => (SessionState::New, TcpState::None),
     }
@@ -191,6 +190,15 @@ const fn dispels(session: &Session, packet: &Packet, from_client: bool) -> bool 
     let (sender, receiver) = (Side::of(session, from_client), Side::of(session, !from_client));
     let known = sender.is_known() && receiver.is_known();
     known && matches!(packet.fragment, Fragment::Whole) && window::fits(sender, receiver, packet)
+}
+
+/// Whether a TCP packet that its session does not expect passes all the same, and changes nothing: its sender only goes on
+/// for too long ([`window::overshoots`]).
+#[inline(always)]
+pub const fn overshoots(session: &Session, packet: &Packet, from_client: bool) -> bool {
+    let (sender, receiver) = (Side::of(session, from_client), Side::of(session, !from_client));
+    let open = !matches!(session.tcp_state, TcpState::None | TcpState::SynSent | TcpState::SynRecv);
+    open && sender.is_known() && receiver.is_known() && window::overshoots(sender, receiver, packet)
 }
 
 /// Whether the packet changes nothing in its session but the counters and, of TCP, the numbers of its sender: the hot

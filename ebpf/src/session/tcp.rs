@@ -130,7 +130,11 @@ pub(super) const fn step_data(before: Step, liberal: bool, packet: &Packet, from
     } else {
         window::learnt(known, packet)
     };
-    let after = advanced(Step { sender, ..before }, packet, from_client);
+    let step = Step { sender, ..before };
+    // Nothing tells a FIN to whom nothing is known of from a guess, which would let an idle connection expire. It is sent
+    // again if it is not acknowledged.
+    let guess = packet.tcp_flags & FIN != 0 && !receiver.is_known();
+    let after = if guess { step } else { advanced(step, packet, from_client) };
     // A server that closes before it was acknowledged ends the opening, and the client's other SYNs with it.
     if after.tcp_state == TcpState::SynRecv as u8 { after } else { Step { receiver, ..after } }
 }
@@ -428,8 +432,9 @@ mod tests {
         let client = window::learnt(window::Side::of(&session, true), &packet(ACK));
         (session.client, session.client_window) = (client.sent, client.window);
         let trust = Trust { passes: true, learns: true, doubts: false };
+        // Nor is it closed by it: the FIN may be a guess.
         let closing = progress::step(&session, &packet(FIN | ACK), true, trust, 0);
-        assert_eq!((closing.state, closing.tcp_state), (SessionState::New as u8, FinWait as u8));
+        assert_eq!((closing.state, closing.tcp_state), (SessionState::New as u8, Established as u8));
         assert_eq!(closing.found & ANSWERED, 0);
         // Who may be a stranger, as may be whoever sent what came before.
         let reset = progress::step(&session, &packet(RST), true, trust, 0);

@@ -2,7 +2,8 @@
 //! Stateful TCP Packet Filtering in IP Filter, 2001): a segment belongs to a connection only if both sides may send it now.
 //!
 //! A window is kept in 16 bits: the shift count in the upper four, [`UNKNOWN`] for one that was not seen; the window as
-//! written, in units of 16, in the lower twelve. 0 is a side that has sent nothing yet. It is rounded up: never too strict.
+//! written, in units of 16 and rounded up to the next, less one, in the lower twelve: never too strict. 0 is a side that has
+//! sent nothing yet, so that no window at all is two units.
 
 use crate::{
     abi::session::{Sequence, Session},
@@ -76,17 +77,22 @@ impl Side {
             return Self { window: self.window & 0xfff, ..self };
         }
         // The window of a SYN is never scaled, and it was kept shifted down.
-        let window = self.bytes() >> 4;
-        Self { window: if window > 0xfff { 0xfff } else { window as u16 }, ..self }
+        let units = self.bytes() >> 4;
+        Self { window: packed(if units > 0x1000 { 0xfff } else { units as u16 - 1 }, 0), ..self }
     }
+}
+
+/// The units of a window, less one, with a shift count: never 0.
+#[inline(always)]
+const fn packed(units: u16, shift: u16) -> u16 {
+    if units | shift == 0 { 1 } else { units | shift << 12 }
 }
 
 /// `window` as it is kept, with that shift count. That of a SYN is not scaled when it is sent.
 #[inline(always)]
 const fn kept(window: u16, shift: u16, syn: bool) -> u16 {
     let window = if syn && shift != UNKNOWN { window >> shift } else { window };
-    let units = (window >> 4) + 1;
-    (if units > 0xfff { 0xfff } else { units }) | shift << 12
+    packed(window >> 4, shift)
 }
 
 /// Whether `a` comes before `b` (RFC 9293 section 3.4).
@@ -119,6 +125,15 @@ pub const fn fits(sender: Side, receiver: Side, packet: &Packet) -> bool {
     }
     // The differences are negative where a bound is passed.
     outside as i32 >= 0
+}
+
+/// Whether a segment that does not fit goes beyond the receiver's window by less than that window. There are senders that
+/// do so, and `tcp_in_window` lets it pass without believing anything of it.
+#[inline(always)]
+pub const fn overshoots(sender: Side, receiver: Side, packet: &Packet) -> bool {
+    let room = receiver.bytes();
+    let further = Sequence { ack: receiver.sent.ack.wrapping_add(room), ..receiver.sent };
+    fits(sender, Side { sent: further, ..receiver }, packet) && before(end(packet), further.ack.wrapping_add(room))
 }
 
 /// What may be assumed of a sender that is not known, so that its segment suits what the receiver has sent.

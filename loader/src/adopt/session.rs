@@ -5,7 +5,7 @@ use mseg_ebpf::{
         interface::{FLAG_INGRESS_ONLY, Interface, ROLE_WORKLOAD},
         policy::timeout,
         rule,
-        session::{FLAG_CLIENT_IS_LOWER, FLAG_LIBERAL, FLAG_OUT, FLAG_PICKED_UP, Session, SessionKey},
+        session::{FLAG_CLIENT_IS_LOWER, FLAG_LIBERAL, FLAG_OUT, FLAG_PICKED_UP, OWN, Session, SessionKey},
         time,
     },
     packet::{Packet, mapped},
@@ -50,8 +50,12 @@ pub(super) fn adopted_session(
     if client_is_lower {
         flags |= FLAG_CLIENT_IS_LOWER;
     }
+    let mut fins = flow.fins;
     if is_out(flow.towards, interface) {
         flags |= FLAG_OUT;
+        if flow.local {
+            fins |= OWN;
+        }
     }
     let index = progress::timeout(flow.protocol, flow.state as u8, flow.tcp_state as u8);
     Session {
@@ -64,7 +68,7 @@ pub(super) fn adopted_session(
         state: flow.state,
         tcp_state: flow.tcp_state,
         flags,
-        fins: flow.fins,
+        fins,
         // Nothing counted, and no window known.
         ..Session::default()
     }
@@ -145,5 +149,10 @@ mod tests {
         assert_eq!(session.flags, FLAG_PICKED_UP | FLAG_LIBERAL | FLAG_CLIENT_IS_LOWER);
         let turned = Flow { client: flow.server, server: flow.client, ..flow };
         assert_eq!(key_of(&turned, 5), (key, false));
+        let outward = |local| {
+            let flow = Flow { towards: Towards::Server, local, ..flow };
+            adopted_session(&flow, lower, 9, &interface(ROLE_HOST, 0), &timeouts, &clock).fins
+        };
+        assert_eq!((session.fins, outward(false), outward(true)), (1, 1, 1 | OWN));
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use ipnet::IpNet;
-use mseg_ebpf::abi::policy::{Class, KIND_BITS, MAX_LENGTHS, Network4, Network6, PolicyHeader, kind};
+use mseg_ebpf::{
+    abi::policy::{Class, KIND_BITS, MAX_LENGTHS, Network4, Network6, PolicyHeader, kind},
+    policy::{longer, shorter},
+};
 
 use super::partition::{NO_SET, Partition, TooMany};
 
@@ -29,6 +32,15 @@ struct Network {
 impl Network {
     fn holds(&self, bits: u128) -> bool {
         cut(bits, self.length) == self.bits
+    }
+}
+
+/// Writes the rising `lengths` in the order in which a search from `step` on tries them.
+fn spread(lengths: &mut impl Iterator<Item = u8>, tried: &mut [u8], step: u32) {
+    if (step as usize) < tried.len() {
+        spread(lengths, tried, shorter(step));
+        tried[step as usize] = lengths.next().unwrap_or_default();
+        spread(lengths, tried, longer(step));
     }
 }
 
@@ -84,8 +96,7 @@ impl Family {
             in_use[network.length as usize] = true;
         }
         let lengths: Vec<u8> = (1..=MAX_LENGTHS as u8).filter(|length| in_use[*length as usize]).collect();
-        header.lengths[space as usize][..lengths.len()].copy_from_slice(&lengths);
-        header.length_counts[space as usize] = lengths.len() as u8;
+        spread(&mut lengths.iter().copied(), &mut header.lengths[space as usize][..lengths.len()], 0);
 
         let mut lists: HashMap<(u128, u8), u32> = HashMap::with_capacity(self.networks.len());
         for network in &self.networks {
@@ -93,18 +104,17 @@ impl Family {
         }
         for network in &self.networks {
             // As the programs search: where they must go on to longer ones, there is an entry that says so.
-            let (mut low, mut high) = (0, lengths.len());
-            while low < high {
-                let middle = (low + high) / 2;
-                let length = lengths[middle];
+            let mut step = 0;
+            loop {
+                let length = header.length(space as usize, step);
                 if length == network.length {
                     break;
                 }
                 if length > network.length {
-                    high = middle;
+                    step = shorter(step);
                     continue;
                 }
-                low = middle + 1;
+                step = longer(step);
                 let marker = (cut(network.bits, length), length);
                 lists.entry(marker).or_insert_with(|| self.longest(network, length));
             }

@@ -230,8 +230,6 @@ fn header(policy: &Policy, combined: &Combined, audits: &[&Item<'_>]) -> PolicyH
         shapes: [unused; MAX_SHAPES],
         audit_rules: [Verdict::default(); MAX_AUDITS],
         lengths: [[0; MAX_LENGTHS]; 4],
-        length_counts: [0; 4],
-        reserved: [0; 4],
     };
     for (to, shape) in header.shapes.iter_mut().zip(&combined.shapes) {
         *to = *shape;

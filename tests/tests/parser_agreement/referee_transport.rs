@@ -136,7 +136,7 @@ fn icmp(mut packet: Packet, rest: &[u8]) -> Result<Packet, Reason> {
         Ok(message) => (message.type_u8(), message.code_u8(), message.bytes5to8()),
         Err(_) => (rest[0], rest[1], [0; 4]),
     };
-    (packet.icmp_type, packet.icmp_code) = (kind, code);
+    (packet.icmp_type, packet.icmp_code, packet.tcp_length) = (kind, code, rest.len() as u32);
     match kind {
         8 => echo(&mut packet, ECHO_REQUEST, id),
         0 => echo(&mut packet, ECHO_REPLY, id),
@@ -152,7 +152,7 @@ fn icmpv6(mut packet: Packet, rest: &[u8]) -> Result<Packet, Reason> {
         (Err(_), [kind @ 130..=255, code, _, _, ..]) => (*kind, *code, [0; 4]),
         (Err(_), _) => return Err(short(&packet)),
     };
-    (packet.icmp_type, packet.icmp_code) = (kind, code);
+    (packet.icmp_type, packet.icmp_code, packet.tcp_length) = (kind, code, rest.len() as u32);
     match kind {
         128 => echo(&mut packet, ECHO_REQUEST, id),
         129 => echo(&mut packet, ECHO_REPLY, id),
