@@ -13,7 +13,11 @@ use crate::{
 /// The protected host's interface towards [`far`].
 pub const FAR_INTERFACE: &str = "mseg1";
 /// The other end of that cable.
-const FAR_PEER: &str = "far0";
+pub const FAR_PEER: &str = "far0";
+/// The Ethernet address of [`FAR_INTERFACE`].
+pub const FAR_HERE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 3];
+/// The Ethernet address of [`FAR_PEER`].
+pub const FAR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 4];
 /// The protected host's addresses there.
 pub const FAR_HERE: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1))];
@@ -36,8 +40,8 @@ pub fn far(lab: &Lab) -> Result<Namespace> {
     let here: Vec<_> = FAR_HERE.into_iter().zip(prefixes).collect();
     let there: Vec<_> = FAR.into_iter().zip(prefixes).collect();
     interface::join(
-        End { namespace: &lab.server, name: FAR_INTERFACE, mac: [2, 0, 0, 0, 0, 3], addresses: &here },
-        End { namespace: &far, name: FAR_PEER, mac: [2, 0, 0, 0, 0, 4], addresses: &there },
+        End { namespace: &lab.server, name: FAR_INTERFACE, mac: FAR_HERE_MAC, addresses: &here },
+        End { namespace: &far, name: FAR_PEER, mac: FAR_MAC, addresses: &there },
     )?;
     Ok(far)
 }

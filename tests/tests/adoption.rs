@@ -38,6 +38,7 @@ on_both_hooks! {
     connection_to_a_workload_is_adopted_in_its_zone,
     full_table_is_reported_and_nobody_is_pushed_out,
     stranger_does_not_cut_off_an_adopted_connection,
+    fin_of_a_stranger_does_not_let_an_adopted_connection_expire,
 }
 
 /// TCP both ways over both families, one of them by a socket of the other family; UDP outwards.
@@ -208,6 +209,12 @@ fn half_closed_connections_can_be_finished(lab: &Lab) -> Result<()> {
         send(&first.server, &first.client)?;
         first.finish_server()?;
         send(&second.client, &second.server)?;
+        // A FIN is believed once its receiver was heard, if only by an acknowledgement.
+        eventually(|| {
+            let session = lab.session("tcp", second.client.local_addr()?.port())?;
+            ensure!(session["to_client"]["packets"] != 0, "the server was not heard");
+            Ok(())
+        })?;
         second.finish_client()?;
     }
     for connection in open.inbound.iter().chain(&open.outbound) {
@@ -311,6 +318,12 @@ fn what_is_not_adopted_is_reported(lab: &Lab) -> Result<()> {
     expect(elsewhere, "/connections/0/server/address", FAR_HERE[0].to_string())?;
     expect(elsewhere, "/connections/6/interface", "lo")?;
     drop(opening);
+    // Whom a socket that is not connected talks with, nobody knows.
+    let socket = lab.server.run(|| std::net::UdpSocket::bind("0.0.0.0:123"))?;
+    let adoption = attach(lab, &[PROTECTED], &["--adopt"])?;
+    let unread = adoption["unread"].to_string();
+    ensure!(unread.contains("the peers of UDP sockets that are not connected (ports 123)"), "{unread}");
+    drop(socket);
 
     let arguments = ["attach", PROTECTED, "--adopt", "--hook", lab.hook().name()];
     let Ran { stdout, .. } = lab.run("mseg-loader", &arguments)?.ok()?;
@@ -412,20 +425,38 @@ fn connection_to_a_workload_is_adopted_in_its_zone(lab: &Lab) -> Result<()> {
 fn stranger_does_not_cut_off_an_adopted_connection(lab: &Lab) -> Result<()> {
     let mut open = Open::new(lab)?;
     enforce(lab, &[])?;
-    const ACK: u8 = 0x10;
-    const FIN: u8 = 0x01;
-    // In the client's name, past its stack, with numbers of its own: ahead of the connection's and behind.
+    // Ahead of the connection's numbers and behind.
     for (sequence, flags) in [(0x1234_5678_u32, ACK), (0x9234_5678, ACK), (0x5234_5678, FIN | ACK)] {
-        let mut frames = Vec::new();
-        for connection in &open.inbound {
-            let (client, server) = (connection.client.local_addr()?, connection.client.peer_addr()?);
-            let acknowledgement = sequence.wrapping_mul(3);
-            let segment = packets::Segment { sequence, acknowledgement, flags, window: 65_535 };
-            let packet = packets::tcp(client, server, segment, b"x");
-            frames.push(packets::to_server(&packets::ip(client.ip(), server.ip(), packets::protocol::TCP, &packet)));
-        }
-        frames::send_frames(&lab.client, PEER, &frames)?;
+        guess(lab, &open.inbound, sequence, flags)?;
         open.inbound.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
     }
     expect(&lab.stats()?, "/packets/denied", 0)
+}
+
+fn fin_of_a_stranger_does_not_let_an_adopted_connection_expire(lab: &Lab) -> Result<()> {
+    let mut open = Open::new(lab)?;
+    enforce(lab, &[])?;
+    guess(lab, &open.inbound, 0x1234_5678, FIN | ACK)?;
+    for connection in &mut open.inbound {
+        let session = lab.session("tcp", connection.client.local_addr()?.port())?;
+        expect(&session, "/tcp_state", "established")?;
+        connection.exchange(1000, 1000)?;
+    }
+    expect(&lab.stats()?, "/packets/denied", 0)
+}
+
+const FIN: u8 = 0x01;
+const ACK: u8 = 0x10;
+
+/// Segments in the clients' names, past their stack, with numbers of their own.
+fn guess(lab: &Lab, connections: &[tcp::Connection], sequence: u32, flags: u8) -> Result<()> {
+    let mut frames = Vec::new();
+    for connection in connections {
+        let (client, server) = (connection.client.local_addr()?, connection.client.peer_addr()?);
+        let acknowledgement = sequence.wrapping_mul(3);
+        let segment = packets::Segment { sequence, acknowledgement, flags, window: 65_535 };
+        let packet = packets::tcp(client, server, segment, b"x");
+        frames.push(packets::to_server(&packets::ip(client.ip(), server.ip(), packets::protocol::TCP, &packet)));
+    }
+    frames::send_frames(&lab.client, PEER, &frames)
 }

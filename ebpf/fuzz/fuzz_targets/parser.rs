@@ -46,7 +46,7 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!((Ok(kind), plain), (whole, packet));
     }
     if packet.is_icmp_error() {
-        let _ = quoted(frame, packet.transport.into(), packet.ipv6 == 1);
+        let _ = quoted(frame, packet.transport.into(), packet.tcp_length as usize, packet.ipv6 == 1);
     }
-    let _ = quoted(frame, usize::from(*first), first & 2 != 0);
+    let _ = quoted(frame, usize::from(*first), frame.len(), first & 2 != 0);
 });

@@ -96,6 +96,6 @@ proptest! {
     #[test]
     fn noise_never_panics(frame in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = parsed(&frame);
-        let _ = quoted(frame.as_slice(), 14, frame.len() % 2 == 0);
+        let _ = quoted(frame.as_slice(), 14, frame.len() / 2, frame.len() % 2 == 0);
     }
 }

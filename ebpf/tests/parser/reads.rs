@@ -53,11 +53,12 @@ fn an_icmp_error_quotes_the_packet_it_is_about() {
     error[23] = 1;
     error.extend_from_slice(&[3, 1, 0, 0, 0, 0, 0, 0]);
     error.extend_from_slice(&frame[14..42]);
-    let inner = quoted(error.as_slice(), 34, false).unwrap();
+    let inner = quoted(error.as_slice(), 34, error.len() - 34, false).unwrap();
     let outer = parsed(&frame).unwrap().1;
     assert_eq!((inner.source, inner.destination), (outer.source, outer.destination));
     assert_eq!((inner.source_port, inner.destination_port), (outer.source_port, outer.destination_port));
-    assert_eq!(quoted(&error[..error.len() - 5], 34, false), None, "ports cut off");
+    assert_eq!(quoted(&error[..error.len() - 5], 34, error.len() - 34, false), None, "ports cut off");
+    assert_eq!(quoted(error.as_slice(), 34, error.len() - 34 - 5, false), None, "ports in what is padding");
 }
 
 #[test]
@@ -91,6 +92,6 @@ fn the_walk_ends_at_what_is_no_extension_header() {
 fn an_error_about_icmp_of_the_other_version_quotes_no_echo() {
     let quoted_packet = ipv4(58, 0, &[8, 0, 0, 0, 0, 7, 0, 1])[14..].to_vec();
     let error = ipv4(1, 0, &[&[3, 1, 0, 0, 0, 0, 0, 0][..], &quoted_packet].concat());
-    let inner = quoted(error.as_slice(), 34, false).unwrap();
+    let inner = quoted(error.as_slice(), 34, error.len() - 34, false).unwrap();
     assert_eq!((inner.protocol, inner.echo, inner.source_port), (58, 0, [0, 0]));
 }

@@ -28,6 +28,7 @@ pub use self::report::{Reason, Report, Unplaced, Unread};
 use self::{
     conntrack::Tracked,
     flow::Found,
+    socket::Sockets,
     way::{Way, Ways},
 };
 use crate::{
@@ -124,6 +125,7 @@ impl<'a> Adoption<'a> {
             self.unreadable(what, &error)?;
         }
         self.report.unread.extend(protocols::unread());
+        self.report.unread.extend(untold(&sockets, &tracked));
 
         let mut candidates: Vec<Vec<Found>> =
             flow::of_sockets(&sockets, &tracked).into_iter().map(|found| vec![found]).collect();
@@ -268,4 +270,21 @@ fn urgency(found: &Found) -> u8 {
             _ => 3,
         },
     }
+}
+
+/// Of UDP sockets that are not connected only conntrack knows the peers.
+fn untold(sockets: &Sockets, tracked: &[Tracked]) -> Option<Unread> {
+    let ports = sockets.unconnected();
+    if ports.is_empty() || tracked.iter().any(|tracked| tracked.protocol == protocol::UDP) {
+        return None;
+    }
+    const NAMED: usize = 8;
+    let mut names: Vec<_> = ports.iter().take(NAMED).map(u16::to_string).collect();
+    if ports.len() > NAMED {
+        names.push(format!("{} more", ports.len() - NAMED));
+    }
+    Some(Unread {
+        what: format!("the peers of UDP sockets that are not connected (ports {})", names.join(", ")),
+        why: "only nf_conntrack would know them, and it tracks none".to_owned(),
+    })
 }

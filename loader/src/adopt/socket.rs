@@ -1,6 +1,10 @@
 //! The sockets of this network namespace, by inet_diag (NETLINK_SOCK_DIAG), as `ss` reads them.
 
-use std::{collections::HashSet, io, net::IpAddr};
+use std::{
+    collections::{BTreeSet, HashSet},
+    io,
+    net::IpAddr,
+};
 
 use mseg_ebpf::packet::protocol;
 
@@ -88,6 +92,16 @@ impl Sockets {
         let mut found: Vec<_> = tcp.map(|(_, address, port)| Endpoint { address: *address, port: *port }).collect();
         found.sort_by_key(|at| (at.port, at.address));
         found
+    }
+
+    /// The ports of UDP sockets that are not connected, and may have any number of peers.
+    pub(crate) fn unconnected(&self) -> BTreeSet<u16> {
+        let udp = self
+            .waiting
+            .at
+            .iter()
+            .filter(|(protocol, address, _)| *protocol == protocol::UDP && !address.is_loopback());
+        udp.map(|(_, _, port)| *port).collect()
     }
 
     #[cfg(test)]
