@@ -56,6 +56,7 @@ pub const fn layout_hash() -> u64 {
         policy::NamedRule,
         policy::Page,
         policy::Class,
+        policy::ClassPage,
         policy::Profile,
         policy::Network4,
         policy::Network6,

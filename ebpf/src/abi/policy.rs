@@ -15,7 +15,7 @@
 //! - addresses: a binary search over the prefix lengths in use, each step one look-up in NETWORKS4 or NETWORKS6
 //!   (Waldvogel and others, "Scalable High Speed IP Routing Lookups", 1997: entries called markers lead to longer
 //!   prefixes, and bear the class of the longest prefix that covers them);
-//! - services and source ports: three levels of [`Page`]s in SERVICES, then CLASSES;
+//! - services and source ports: two levels of [`Page`]s in SERVICES, then a [`ClassPage`] of CLASSES;
 //! - interfaces: one look-up in NETWORKS6.
 //!
 //! A rule that leaves some of the five open has a [`Shape`]: which it looks at. A class has a [`Profile`], which says which
@@ -136,7 +136,7 @@ pub const NUMBER_BITS: u32 = 21;
 /// Most classes of a policy.
 pub const MAX_CLASSES: usize = 1 << NUMBER_BITS;
 
-/// Addresses, services, source ports or interfaces that no rule tells apart. A value of CLASSES' inner map (array).
+/// Addresses, services, source ports or interfaces that no rule tells apart.
 #[repr(C)]
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -187,13 +187,21 @@ pub type VerdictBucket = Bucket<VerdictEntry, { LINE / size_of::<VerdictEntry>()
 pub const PAGE: usize = 256;
 
 /// A value of SERVICES' inner map (array). The page [`PAGE_IN`], [`PAGE_OUT`] or [`PAGE_SOURCE_PORTS`] gives, by
-/// protocol number, a page that gives, by the port's upper byte, a page that gives, by the port's lower byte, an index
-/// of CLASSES. For ICMP and ICMPv6 the upper byte is the type and the lower the code; other protocols have port 0.
+/// protocol number, a page that gives, by the port's upper byte, an index of CLASSES. For ICMP and ICMPv6 the upper byte is the type and the lower the code; other protocols have port 0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Page {
-    /// Numbers of pages, or of classes.
+    /// Numbers of pages, or indexes of CLASSES.
     pub entries: [u32; PAGE],
+}
+
+/// A value of CLASSES' inner map (array): the classes of ports by their lower byte. Not numbers of classes, which would take
+/// another look-up.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+pub struct ClassPage {
+    /// The classes.
+    pub classes: [Class; PAGE],
 }
 
 /// First page for packets to the protected side.

@@ -2,8 +2,8 @@
 
 use super::{Entry, Tuple, buckets, longer, shorter};
 use crate::abi::policy::{
-    ADDRESS_SPACES, Bucket, Bucket4, Bucket6, Class, DIRECTION_IN, KIND_BITS, Key6, LAYERS, MAX_LENGTHS, MAX_SHAPES,
-    NUMBER_BITS, Network4, Network6, PAGE_IN, PAGE_OUT, PAGE_SOURCE_PORTS, Page, PolicyHeader, Profile,
+    ADDRESS_SPACES, Bucket, Bucket4, Bucket6, Class, ClassPage, DIRECTION_IN, KIND_BITS, Key6, LAYERS, MAX_LENGTHS,
+    MAX_SHAPES, NUMBER_BITS, Network4, Network6, PAGE_IN, PAGE_OUT, PAGE_SOURCE_PORTS, Page, PolicyHeader, Profile,
     SPACE_DESTINATION_V4, SPACE_INTERFACE, SPACE_SOURCE_V4, Verdict, VerdictBucket, kind,
     thing::{self, DESTINATION, INTERFACE, SERVICE, SOURCE, SOURCE_PORT},
 };
@@ -13,8 +13,8 @@ use crate::packet::Packet;
 pub trait Maps {
     /// A page of SERVICES.
     fn page(&self, number: u32) -> Option<&Page>;
-    /// A class of CLASSES.
-    fn class(&self, number: u32) -> Option<&Class>;
+    /// A page of CLASSES.
+    fn classes(&self, number: u32) -> Option<&ClassPage>;
     /// An entry of PROFILES.
     fn profile(&self, number: u32) -> Option<&Profile>;
     /// A bucket of NETWORKS4.
@@ -85,8 +85,8 @@ const STEPS: u32 = (MAX_LENGTHS + 1).next_power_of_two().ilog2();
 
 /// Looks a packet up: sets [`Question::verdict`] and [`Question::audits`]. `None` if the tables are damaged.
 ///
-/// The number of look-ups depends on what kinds of rules there are, not on their number: at most four for the service,
-/// four for the source port, one for the interface, one for each step of a binary search over the prefix lengths in use
+/// The number of look-ups depends on what kinds of rules there are, not on their number: at most three for the service,
+/// three for the source port, one for the interface, one for each step of a binary search over the prefix lengths in use
 /// for each address, one for the profile of each of these, and one for each shape that all of the packet's classes have
 /// rules of. Of networks, interfaces and verdicts each may take another, where a bucket is full.
 #[inline(always)]
@@ -208,12 +208,12 @@ const fn number_in(numbers: u64, layer: u8) -> u64 {
     numbers >> ((layer as u32 * NUMBER_BITS) & 63) & ((1 << NUMBER_BITS) - 1)
 }
 
-/// The class that three levels of pages give.
+/// The class that two levels of pages lead to.
 #[inline(always)]
 fn port_class<M: Maps>(maps: &M, first: u32, protocol: u8, [upper, lower]: [u8; 2]) -> Option<&Class> {
     let ports = maps.page(first)?.entries[protocol as usize];
-    let page = maps.page(ports)?.entries[upper as usize];
-    maps.class(maps.page(page)?.entries[lower as usize])
+    let classes = maps.page(ports)?.entries[upper as usize];
+    Some(&maps.classes(classes)?.classes[lower as usize])
 }
 
 /// Finds the class of the longest prefix that holds the source ([`SPACE_SOURCE_V4`]) or the destination
@@ -256,6 +256,9 @@ const PREPARED: u32 = 3;
 /// Entries of a table that stay in the cache anyway.
 const FEW: u32 = 1024;
 
+/// Likewise pages of CLASSES.
+const FEW_PAGES: u32 = 64;
+
 /// Has what [`look_up`] will need first fetched: with many rules in use it is not in the cache, and there may be something
 /// else to do until it is.
 #[inline(always)]
@@ -268,7 +271,7 @@ pub fn prepare<M: Maps>(maps: &M, header: &PolicyHeader, packet: &Packet, out: b
             prepare_address(maps, header, packet.destination, packet.ipv6, SPACE_DESTINATION_V4);
         }
     }
-    if header.classes > FEW {
+    if header.classes > FEW_PAGES {
         let first = if out { PAGE_OUT } else { PAGE_IN };
         if let Some(class) = port_class(maps, first, packet.protocol, packet.destination_port) {
             maps.fetch(&class.numbers);

@@ -4,7 +4,7 @@ use mseg_ebpf::{
     abi::{
         interface,
         policy::{
-            ACTION_ALLOW, Bucket4, Bucket6, Class, DIRECTION_IN, POLICY_SLOTS, Page, PolicyHeader, Profile,
+            ACTION_ALLOW, Bucket4, Bucket6, ClassPage, DIRECTION_IN, POLICY_SLOTS, Page, PolicyHeader, Profile,
             VerdictBucket, thing,
         },
         reason::Reason,
@@ -80,7 +80,7 @@ impl Maps for Slot {
     }
 
     #[inline(always)]
-    fn class(&self, number: u32) -> Option<&Class> {
+    fn classes(&self, number: u32) -> Option<&ClassPage> {
         maps::CLASSES.get_value(self.0 % POLICY_SLOTS, &number)
     }
 

@@ -14,7 +14,7 @@ use mseg_ebpf::{
         interface::Interface,
         meta::Meta,
         policy::{
-            Bucket4, Bucket6, Class, NamedRule, POLICY_SLOTS, Page, PolicyHeader, Profile, TextChunk, VerdictBucket,
+            Bucket4, Bucket6, ClassPage, NamedRule, POLICY_SLOTS, Page, PolicyHeader, Profile, TextChunk, VerdictBucket,
         },
         rule::{self, RuleHits},
         session::{MAX_DATAGRAMS, MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
@@ -68,7 +68,7 @@ pub(crate) static RULES: ArrayOfMaps<Array<NamedRule, 1, AS_LONG_AS_NEEDED>, SLO
 pub(crate) static SERVICES: ArrayOfMaps<Array<Page, 1, AS_LONG_AS_NEEDED>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
-pub(crate) static CLASSES: ArrayOfMaps<Array<Class, 1, ALIGNED>, SLOTS> = ArrayOfMaps::new();
+pub(crate) static CLASSES: ArrayOfMaps<Array<ClassPage, 1, ALIGNED>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
 pub(crate) static PROFILES: ArrayOfMaps<Array<Profile, 1, ALIGNED>, SLOTS> = ArrayOfMaps::new();

@@ -113,7 +113,7 @@ fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<T
             .write(page, direction, services, 0, &mut partitions[SERVICE])
             .map_err(|_| overlapping("ports", &all.items, SERVICE))?;
     }
-    // The classes of source ports stand after those of services.
+    // The regions of source ports stand after those of services.
     let offset = partitions[SERVICE].lists.len() as u32;
     pages
         .write(
@@ -185,7 +185,7 @@ fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<T
         ))
         .hint("use fewer, wider networks"));
     }
-    let classes = [&classes[SERVICE][..], &classes[SOURCE_PORT]].concat();
+    let classes = pages.classes(&[&classes[SERVICE][..], &classes[SOURCE_PORT]].concat());
     header.rules = ids.len() as u32;
     header.text_bytes = text_bytes as u32;
     header.pages = pages.pages.len() as u32;

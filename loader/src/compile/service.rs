@@ -1,25 +1,27 @@
-//! Protocols and ports as the regions they are divided into, and the pages of SERVICES that find them.
+//! Protocols and ports as the regions they are divided into, and the pages of SERVICES and CLASSES that find them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use mseg_ebpf::abi::policy::{PAGE, Page};
+use mseg_ebpf::abi::policy::{Class, ClassPage, PAGE, Page};
 
 use super::{
-    item::Ports,
+    item::{Interner, Ports},
     partition::{Partition, TooMany},
 };
 
-/// The pages, and by them the classes of regions.
+/// The pages, which find the regions' classes.
 #[derive(Default)]
 pub(super) struct Pages {
     pub(super) pages: Vec<Page>,
     numbers: HashMap<Box<[u32; PAGE]>, u32>,
+    /// By the lower byte of a port its region.
+    regions: Interner<Box<[u32; PAGE]>>,
 }
 
 impl Pages {
     /// With `first` pages that are not shared, to be set later.
     pub(super) fn new(first: u32) -> Self {
-        Self { pages: vec![Page { entries: [0; PAGE] }; first as usize], numbers: HashMap::new() }
+        Self { pages: vec![Page { entries: [0; PAGE] }; first as usize], ..Self::default() }
     }
 
     fn page(&mut self, entries: [u32; PAGE]) -> u32 {
@@ -30,8 +32,14 @@ impl Pages {
         })
     }
 
-    /// Sets page `first` to what finds the regions of the packets that go in one of `directions`. The class of the
-    /// region with list `n` has number `offset + n`.
+    /// The pages of CLASSES. `classes` are by region.
+    pub(super) fn classes(&self, classes: &[Class]) -> Vec<ClassPage> {
+        let page = |regions: &Box<[u32; PAGE]>| ClassPage { classes: regions.map(|region| classes[region as usize]) };
+        self.regions.values.iter().map(page).collect()
+    }
+
+    /// Sets page `first` to what finds the regions of the packets that go in one of `directions`. The region
+    /// with list `n` has number `offset + n`.
     pub(super) fn write(
         &mut self,
         first: u32,
@@ -110,13 +118,13 @@ impl Pages {
         for (entry, lower) in upper.iter_mut().zip(regions.chunks_exact(PAGE)) {
             let mut entries = [0; PAGE];
             entries.copy_from_slice(lower);
-            *entry = self.page(entries);
+            *entry = self.regions.intern(Box::new(entries));
         }
         Ok(self.page(upper))
     }
 
     fn uniform(&mut self, region: u32) -> u32 {
-        let lower = self.page([region; PAGE]);
+        let lower = self.regions.intern(Box::new([region; PAGE]));
         self.page([lower; PAGE])
     }
 }

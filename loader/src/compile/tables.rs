@@ -2,7 +2,7 @@
 
 use mseg_ebpf::{
     abi::policy::{
-        Bucket4, Bucket6, Class, NamedRule, Page, PolicyHeader, Profile, Verdict, VerdictBucket, VerdictEntry,
+        Bucket4, Bucket6, ClassPage, NamedRule, Page, PolicyHeader, Profile, Verdict, VerdictBucket, VerdictEntry,
     },
     policy::{
         Entry, Maps, Question, Steps, Tuple, find_address, find_interface, find_service, find_source_port, look_up,
@@ -20,7 +20,7 @@ pub struct Tables {
     /// SERVICES.
     pub pages: Vec<Page>,
     /// CLASSES.
-    pub classes: Vec<Class>,
+    pub classes: Vec<ClassPage>,
     /// PROFILES.
     pub profiles: Vec<Profile>,
     /// NETWORKS4.
@@ -100,7 +100,7 @@ impl Maps for Counting<'_> {
         self.tables.pages.get(number as usize)
     }
 
-    fn class(&self, number: u32) -> Option<&Class> {
+    fn classes(&self, number: u32) -> Option<&ClassPage> {
         self.count();
         self.tables.classes.get(number as usize)
     }
