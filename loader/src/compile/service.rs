@@ -34,8 +34,8 @@ impl Pages {
 
     /// The pages of CLASSES. `classes` are by region.
     pub(super) fn classes(&self, classes: &[Class]) -> Vec<ClassPage> {
-        let page = |regions: &Box<[u32; PAGE]>| ClassPage { classes: regions.map(|region| classes[region as usize]) };
-        self.regions.values.iter().map(page).collect()
+        let page = |regions: &[u32; PAGE]| ClassPage { classes: regions.map(|region| classes[region as usize]) };
+        self.regions.values.iter().map(|regions| page(regions)).collect()
     }
 
     /// Sets page `first` to what finds the regions of the packets that go in one of `directions`. The region
