@@ -22,6 +22,8 @@ const FAILSAFE: &str = "default in deny\ndefault out allow\n";
 
 on_both_hooks! {
     change_that_cuts_off_the_caller_is_refused_and_names_the_rule,
+    dry_run_warns_of_a_change_that_cuts_off_the_caller,
+    variable_that_cannot_be_read_is_a_warning,
     forced_change_is_made,
     failsafe_keeps_the_caller_in,
     observing_warns_and_enforcing_is_refused,
@@ -83,6 +85,29 @@ fn change_that_cuts_off_the_caller_is_refused_and_names_the_rule(lab: &Lab) -> R
     }
     // Without a connection, as on a console, the same passes.
     lab.ctl(&["policy", "apply", lab.policy(CLOSED)?])?;
+    Ok(())
+}
+
+fn dry_run_warns_of_a_change_that_cuts_off_the_caller(lab: &Lab) -> Result<()> {
+    lab.attach(&["--mode", "enforce", "--policy", lab.policy(OPEN)?])?;
+    let (before, closed) = (generation(lab)?, lab.policy(CLOSED)?);
+    for (_, connection) in &connections(lab)? {
+        let output = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", "--dry-run", closed])?;
+        ended(&output, 0, &["warning: this cuts off your own connection", "default"])?;
+    }
+    ensure!(generation(lab)? == before);
+    Ok(())
+}
+
+fn variable_that_cannot_be_read_is_a_warning(lab: &Lab) -> Result<()> {
+    lab.attach(&["--mode", "enforce", "--policy", lab.policy(OPEN)?])?;
+    let apply = |variable: &str, policy| -> Result<Output> {
+        let mut command = lab.place().command("msegctl", &["policy", "apply", policy]);
+        Ok(command.env("SSH_CONNECTION", variable).output()?)
+    };
+    ended(&apply("192.0.2.1 x", lab.policy(FAILSAFE)?)?, 0, &["cannot read $SSH_CONNECTION (`192.0.2.1 x`)"])?;
+    let of_no_tcp = apply("UNKNOWN 65535 UNKNOWN 65535", lab.policy(OPEN)?)?;
+    ensure!(!errors(&of_no_tcp).contains("SSH_CONNECTION"), "{of_no_tcp:?}");
     Ok(())
 }
 

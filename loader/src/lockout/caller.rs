@@ -42,10 +42,17 @@ pub(super) fn look(ssh_connection: Option<&str>, attached: &[(u32, Interface)]) 
     let held: HashSet<u32> =
         lineage.iter().filter(|process| serves_logins(process)).flat_map(|process| inodes(process)).collect();
     let (sockets, failed) = socket::read();
-    let unread = failed.into_iter().map(|(what, error)| format!("{what} ({error})")).collect();
+    let mut unread: Vec<_> = failed.into_iter().map(|(what, error)| format!("{what} ({error})")).collect();
+    let named = said.as_deref().and_then(parse);
+    // What sshd writes if the connection is no TCP.
+    if let (Some(said), None) = (&said, named)
+        && !said.starts_with("UNKNOWN ")
+    {
+        unread.push(format!("$SSH_CONNECTION (`{said}`)"));
+    }
     // Without it sockets are taken for what the wire has.
     let tracked = conntrack::read().unwrap_or_default();
-    let flows = flows(said.as_deref().and_then(parse), &held, &sockets, &tracked);
+    let flows = flows(named, &held, &sockets, &tracked);
     let mut connections = Vec::new();
     if !flows.is_empty() {
         let mut ways = Ways::new(attached).map_err(|e| Error::system("read addresses and links", &e))?;

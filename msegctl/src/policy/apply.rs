@@ -105,6 +105,8 @@ pub(super) fn run(run: &mut Run<'_>, args: &ApplyArgs) -> Result<Outcome, Stop> 
     let policy = policy::read_file(&args.file)?;
     let report = if args.dry_run {
         let instance = run.open(Access::Read)?;
+        // What is refused otherwise is a warning, as what is forced.
+        lockout::check(run, &instance, &Change { policy: Some(&policy), force: true, ..Change::default() })?;
         let preview = generation::preview(&instance, &policy)?;
         Applied::new(run, &instance, &policy, preview, true)?
     } else {
