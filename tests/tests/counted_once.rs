@@ -10,7 +10,7 @@ use mseg_tests::{
     lab::Lab,
     namespace::Namespace,
     offload::{self, Offload},
-    on_both_hooks,
+    on_both_hooks, packets,
     traffic::{icmp::Pinger, tcp, udp},
     wait::eventually,
 };
@@ -18,6 +18,7 @@ use mseg_tests::{
 on_both_hooks! {
     both_ends_of_a_veth_pair_count_a_packet_once,
     bridge_and_its_port_count_a_packet_once,
+    handshake_that_one_port_of_a_bridge_makes_up_is_none_at_the_bridge,
     loopback_counts_a_packet_once,
     packet_that_the_second_interface_denies_is_counted_as_denied,
 }
@@ -86,6 +87,41 @@ fn bridge_and_its_port_count_a_packet_once(lab: &Lab) -> Result<()> {
         ensure!(seen == crossed, "{seen} packets seen, {crossed} crossed the cable: {stats:#}");
         expect(&stats, "/packets/denied", 0)
     })
+}
+
+fn handshake_that_one_port_of_a_bridge_makes_up_is_none_at_the_bridge(lab: &Lab) -> Result<()> {
+    for namespace in [&lab.server, &lab.client] {
+        without_ipv6(namespace)?;
+    }
+    for (port, remote) in [("port0", "remote0"), ("port1", "remote1")] {
+        interface::join(
+            End { namespace: &lab.server, name: port, mac: NEAR, addresses: &[] },
+            End { namespace: &lab.client, name: remote, mac: FAR, addresses: &[] },
+        )?;
+    }
+    lab.server.run(|| interface::add_bridge("bridge0", &["port0", "port1"]))?;
+    attach(lab, &["port0", "port1", "bridge0"])?;
+    let segment = |from_client: bool, flags, sequence, acknowledgement| {
+        let ends: [SocketAddr; 2] = [([198, 51, 100, 1], 5000).into(), ([198, 51, 100, 2], 80).into()];
+        let (from, to) = if from_client { (ends[0], ends[1]) } else { (ends[1], ends[0]) };
+        let segment = packets::Segment { sequence, acknowledgement, flags, window: 65_535 };
+        let bytes = packets::tcp(from, to, segment, &[]);
+        // To everybody, so that it leaves by the other port and arrives at the bridge, too.
+        frames::ethernet([0xff; 6], FAR, 0x0800, &packets::ip(from.ip(), to.ip(), packets::protocol::TCP, &bytes))
+    };
+    let handshake = [
+        segment(true, 0x02, 1000, 0),
+        segment(false, 0x12, 5000, 1001),
+        segment(true, 0x10, 1001, 5001),
+        segment(true, 0x10, 1001, 5001),
+    ];
+    frames::send_frames(&lab.client, "remote0", &handshake)?;
+    eventually(|| expect(&lab.session("tcp", 5000)?, "/to_server/packets", 3))?;
+    expect(&lab.session("tcp", 5000)?, "/tcp_state", "syn-sent")?;
+    expect(&lab.stats()?, "/sessions/promoted", 0)?;
+    // An answer from where it leads is one.
+    frames::send_frames(&lab.client, "remote1", &[segment(false, 0x12, 7000, 1001)])?;
+    eventually(|| expect(&lab.session("tcp", 5000)?, "/tcp_state", "syn-recv"))
 }
 
 fn loopback_counts_a_packet_once(lab: &Lab) -> Result<()> {

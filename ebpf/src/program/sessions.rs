@@ -111,7 +111,8 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
     let from_client = from_client(before, sender_is_lower);
     let same = env.ifindex == before.ifindex;
     let (through, on) = (before.fins & PASSES_THROUGH != 0, before.fins & PASSES_ON != 0);
-    let doubtful = !from_client && on && !through && before.flags & FLAG_HALF_OPEN != 0;
+    let half_open = before.flags & FLAG_HALF_OPEN != 0;
+    let doubtful = !from_client && on && !through && half_open;
     if env.ifindex == LOOPBACK {
         return Way::Plausible;
     }
@@ -128,7 +129,8 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
         let plausible = if from_client {
             packet.is_from_nobody() || (!same && (before.fins & OWN == 0 || env.is_counted()))
         } else {
-            !same && on
+            // Counted: it was judged where it arrived first. An open connection may take another way.
+            on && (!half_open || (!same && !env.is_counted()))
         };
         return if plausible || through {
             Way::Plausible
@@ -149,7 +151,7 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
             }
             show(session, MAY_LEAVE);
         }
-        return if same || before.flags & FLAG_HALF_OPEN != 0 { Way::Doubtful } else { Way::Plausible };
+        return if same || half_open { Way::Doubtful } else { Way::Plausible };
     }
     // What is forwarded is taken for what arrived as the client's, unless it leaves where that arrives, and comes from
     // elsewhere: behind NAT it may be anybody's.
