@@ -170,12 +170,13 @@ pub extern "C" fn judge_session(
     else {
         return Judgement::unruled(Reason::NoPolicy).pack();
     };
-    if tables::is_expired(env, session) {
+    let mut call = call;
+    let way = sessions::way(env, packet, session, call & 1 != 0, call & LEAVE != 0);
+    if way == Way::Moved || tables::is_expired(env, session) {
         sessions::expire(env, key, session);
         return NO_SESSION;
     }
-    let mut call = call;
-    match sessions::way(env, packet, session, call & 1 != 0, call & LEAVE != 0) {
+    match way {
         Way::Plausible => match sessions::reopens(session, packet) {
             Reopening::InPlace => return REPLACES,
             Reopening::Beside if call & THROUGH == 0 => return BESIDE,
@@ -185,7 +186,7 @@ pub extern "C" fn judge_session(
             return if sessions::is_stale(env, session) && call & REJUDGED == 0 { STALE_SESSION } else { LEAVES };
         }
         Way::Doubtful => call |= DOUBTED,
-        Way::MadeUp => return Judgement::unruled(Reason::WrongWay).pack(),
+        Way::MadeUp | Way::Moved => return Judgement::unruled(Reason::WrongWay).pack(),
     }
     sessions::go_on(env, packet, key, session, call)
 }

@@ -94,6 +94,8 @@ pub(crate) enum Way {
     Doubtful,
     /// A stranger sent it, in the name of the protected side.
     MadeUp,
+    /// The host sends to another what it sent to itself before, as the address has moved: the session is over.
+    Moved,
 }
 
 /// Judges a packet by its direction. `asked`: the policy lets it leave.
@@ -117,7 +119,7 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
         return Way::Plausible;
     }
     if strays(env, before) {
-        return Way::MadeUp;
+        return if env.is_own() { Way::Moved } else { Way::MadeUp };
     }
     // Of what leaves: it is not what arrived where the client's packets do.
     let comes_from_elsewhere = env.is_own() || (same && !env.returns());
@@ -141,8 +143,8 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
         };
     }
     if !from_client {
-        // In the server's name it leaves where the client's packets do. What was seen to arrive elsewhere is an answer.
-        if through || (!same && env.is_counted()) {
+        // In the server's name it leaves where the client's packets do. If it was seen to arrive, it was believed then.
+        if through {
             return Way::Plausible;
         }
         if same && before.fins & MAY_LEAVE == 0 {

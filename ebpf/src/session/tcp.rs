@@ -111,8 +111,8 @@ pub(super) const fn step_data(before: Step, liberal: bool, packet: &Packet, from
     if before.tcp_state == TcpState::SynSent as u8 {
         return before;
     }
-    if before.tcp_state == TcpState::SynRecv as u8 && from_client {
-        // It must show that it has the server's SYN+ACK: what `syn` noted is the number of that SYN.
+    if before.tcp_state == TcpState::SynRecv as u8 && from_client && receiver.is_known() {
+        // It must show that it has the server's SYN+ACK, if that was seen: what `syn` noted is the number of that SYN.
         let acknowledged = packet.tcp_acknowledgement;
         let missing = before.receiver.sent.end.wrapping_sub(acknowledged) as i32;
         let got = acknowledged.wrapping_sub(before.sender.sent.ack) as i32;

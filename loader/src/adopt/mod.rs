@@ -19,7 +19,8 @@ use mseg_ebpf::{
     abi::{
         interface::{Interface, ROLE_WORKLOAD},
         policy::timeout,
-        session::{MAX_DATAGRAMS, PASSES_THROUGH, SessionKey, SessionState},
+        session::{MAX_DATAGRAMS, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState},
+        time,
     },
     packet::protocol,
 };
@@ -27,7 +28,7 @@ use mseg_ebpf::{
 pub use self::report::{Reason, Report, Unplaced, Unread};
 use self::{
     conntrack::Tracked,
-    flow::Found,
+    flow::{Flow, Found},
     socket::Sockets,
     way::{Way, Ways},
 };
@@ -119,6 +120,7 @@ impl<'a> Adoption<'a> {
                 self.report.unread.push(elsewhere(what, "its sockets are in another network namespace"));
             }
         }
+        let looked = Clock::now()?;
         let tracked = conntrack::read().or_else(|e| self.unreadable("conntrack", &e).map(|()| Vec::new()))?;
         let (sockets, failed) = socket::read();
         for (what, error) in failed {
@@ -137,7 +139,7 @@ impl<'a> Adoption<'a> {
         let clock = Clock::now()?;
         let mut unplaced = Vec::new();
         candidates.iter().try_for_each(|sides| {
-            unplaced.extend(self.settle(sides, &mut ways, &clock)?);
+            unplaced.extend(self.settle(sides, &mut ways, &looked, &clock)?);
             Ok::<_, Error>(())
         })?;
         // A socket and conntrack may tell of the same; and what one of them cannot place the other may.
@@ -163,6 +165,7 @@ impl<'a> Adoption<'a> {
         &mut self,
         sides: &[Found],
         ways: &mut Ways<'_>,
+        looked: &Clock,
         clock: &Clock,
     ) -> Result<Option<(SessionKey, Unplaced)>> {
         let mut problem = None;
@@ -181,9 +184,9 @@ impl<'a> Adoption<'a> {
                 Some(Way::Elsewhere(0)) => Err((Reason::NoRoute, 0)),
                 Some(Way::Elsewhere(ifindex)) => Err((Reason::NotAttached, ifindex)),
                 Some(Way::SomePort(bridge)) => Err((Reason::WorkloadPort, bridge)),
-                Some(Way::Attached(ifindex, interface)) => {
-                    self.place(found, forwarded, ifindex, &interface, clock)?.map_err(|reason| (reason, ifindex))
-                }
+                Some(Way::Attached(ifindex, interface)) => self
+                    .place(found, forwarded, (ifindex, &interface), looked, clock)?
+                    .map_err(|reason| (reason, ifindex)),
             };
             match outcome {
                 Ok(()) => placed = true,
@@ -213,8 +216,8 @@ impl<'a> Adoption<'a> {
         &mut self,
         found: &Found,
         forwarded: bool,
-        ifindex: u32,
-        interface: &Interface,
+        (ifindex, interface): (u32, &Interface),
+        looked: &Clock,
         clock: &Clock,
     ) -> Result<std::result::Result<(), Reason>> {
         let (Found::Flow(flow) | Found::Idle(flow)) = found;
@@ -227,7 +230,7 @@ impl<'a> Adoption<'a> {
         }
         // Looked up first: an update of an existing key of a full LRU hash evicts others.
         match self.instance.session(&key)? {
-            Some((_, session)) if !view::is_expired(clock, &session) => {
+            Some((_, session)) if !view::is_expired(clock, &session) && !is_outdated(&session, flow, looked) => {
                 self.report.known += 1;
                 self.settled.insert(key);
                 return Ok(Ok(()));
@@ -270,6 +273,14 @@ fn urgency(found: &Found) -> u8 {
             _ => 3,
         },
     }
+}
+
+/// Whether a session is of an earlier connection between the same ends, or of this one before its handshake was over: the
+/// rest went on unseen. What was seen since `looked`, when the kernel was asked, knows better.
+fn is_outdated(session: &Session, flow: &Flow, looked: &Clock) -> bool {
+    flow.tcp_state == TcpState::Established
+        && session.tcp_state != TcpState::Established
+        && time::ticks_since(looked.tick(), session.last_seen_tick) > 0
 }
 
 /// Of UDP sockets that are not connected only conntrack knows the peers.
