@@ -42,12 +42,19 @@ pub struct Segment {
 
 /// A TCP segment without options.
 pub fn tcp(from: SocketAddr, to: SocketAddr, segment: Segment, payload: &[u8]) -> Vec<u8> {
+    tcp_with(from, to, segment, &[], payload)
+}
+
+/// A TCP segment with options, of which there is a multiple of four bytes, 40 at most.
+pub fn tcp_with(from: SocketAddr, to: SocketAddr, segment: Segment, options: &[u8], payload: &[u8]) -> Vec<u8> {
+    let words = u8::try_from(5 + options.len() / 4).unwrap_or(15);
     let mut bytes = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
     bytes.extend(segment.sequence.to_be_bytes());
     bytes.extend(segment.acknowledgement.to_be_bytes());
-    bytes.extend([0x50, segment.flags]);
+    bytes.extend([words << 4, segment.flags]);
     bytes.extend(segment.window.to_be_bytes());
     bytes.extend([0; 4]);
+    bytes.extend(options);
     bytes.extend(payload);
     summed(from.ip(), to.ip(), protocol::TCP, bytes, 16)
 }

@@ -5,21 +5,29 @@
 use std::{
     env, fs,
     net::{IpAddr, SocketAddr},
+    os::fd::AsRawFd,
     process::{Child, Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use mseg_tests::{
     documents::{expect, number},
     hook::Hook,
     interface,
     lab::{Lab, PEER, PROTECTED, SERVER_V4, SERVER_V6},
+    middlebox::tap,
     namespace::Namespace,
     offload::{self, Offload},
     process, require_root, require_tool,
     wait::eventually,
 };
+use nix::sys::socket::{MsgFlags, recv};
 use serde_json::Value;
 
 const PORT: u16 = 5201;
@@ -63,14 +71,18 @@ fn fits(average: u64) -> Result<()> {
 fn with_offloads(hook: Hook, offloads: &[(Offload, bool)], size: impl Fn(u64) -> Result<()>) -> Result<()> {
     require_root!();
     require_tool!("iperf3");
+    let joins = offloads.contains(&(Offload::Gro, true));
     Lab::test(hook, |lab| {
         for (namespace, name) in [(&lab.client, PEER), (&lab.server, PROTECTED)] {
             offloads.iter().try_for_each(|&(what, on)| offload::set(namespace, name, what, on))?;
         }
         lab.attach(&["--policy", lab.policy(POLICY)?, "--mode", "enforce"])?;
         for address in [SERVER_V4, SERVER_V6] {
+            let largest = Largest::watch(lab)?;
             let before = lab.client.run(|| interface::counters(PEER))?;
             transfer(lab, address)?;
+            let largest = largest.end()?;
+            ensure!(!joins || largest > FRAME, "nothing that arrived was joined: {largest} bytes at most");
             let after = lab.client.run(|| interface::counters(PEER))?;
             let packets = (after.tx_packets - before.tx_packets).max(1);
             size((after.tx_bytes - before.tx_bytes) / packets)?;
@@ -114,6 +126,38 @@ fn transfer(lab: &Lab, address: IpAddr) -> Result<()> {
     let sessions = lab.sessions(&["--proto", "tcp", "--dst", &address])?;
     ensure!(sessions.len() == 2, "control and data: {sessions:#?}");
     expect(&lab.stats()?, "/packets/denied", 0)
+}
+
+/// The largest frame that the server's interface receives, as the programs see it: after the stack has joined packets.
+struct Largest {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<u64>>,
+}
+
+impl Largest {
+    fn watch(lab: &Lab) -> Result<Self> {
+        let socket = tap(&lab.server, PROTECTED)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let mut largest = 0;
+            // One that is too large for the wire is enough; to see more only takes time from the transfer.
+            while largest <= FRAME && !stopped.load(Ordering::Relaxed) {
+                match recv(socket.as_raw_fd(), &mut [0; 64], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC) {
+                    Ok(length) => largest = largest.max(u64::try_from(length)?),
+                    Err(nix::Error::EAGAIN) => thread::sleep(Duration::from_millis(1)),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Ok(largest)
+        });
+        Ok(Self { stop, thread })
+    }
+
+    fn end(self) -> Result<u64> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| anyhow!("the watcher panicked"))?
+    }
 }
 
 /// iperf3, which ends with this at the latest.

@@ -3,8 +3,13 @@
 use mseg_tests::packets::protocol;
 
 use crate::{
-    gateway::Outcome::{self, Nothing, Whole},
+    gateway::Outcome::{self, Nothing, Part, Whole},
     generate::Unit,
+    rules::{self, SCTP},
+    sctp,
+    segment::Header,
+    tcp_differences as tcp,
+    track::Track,
     view::{self, View},
 };
 
@@ -33,89 +38,43 @@ impl Difference<'_> {
         self.any(|view| is(view) || view.quoted().is_some_and(|quoted| is(&quoted)))
     }
 
-    fn is_tcp(&self) -> bool {
-        self.any(|view| view.protocol == protocol::TCP)
-    }
-
-    fn tcp_flags(&self) -> Option<u8> {
-        let mut views = self.views().filter(|view| view.protocol == protocol::TCP);
-        views.find_map(|view| view.payload.get(13).copied())
-    }
-
-    /// Whether both sides have shown their numbers, and the client that it knows the server's: in the last connection
-    /// of these ends, which a SYN opens after a FIN or a reset.
-    fn is_established(&self) -> bool {
-        let before = self.before.iter().zip(self.passed).filter(|&(_, &passed)| passed).map(|(unit, _)| unit);
-        let passed = before.filter_map(|unit| Some((unit.to_far, View::of(unit.packets.first()?)?)));
-        let (mut seen, mut client, mut closed) = (0, false, false);
-        for (to_far, view) in passed {
-            let flags = view.payload.get(13).copied().unwrap_or(0);
-            closed |= flags & (FIN | RST) != 0;
-            seen = match (seen, flags & (SYN | ACK | RST)) {
-                (_, SYN) if seen == 0 || closed => {
-                    (client, closed) = (to_far, false);
-                    1
-                }
-                (1, flags) if flags == SYN | ACK && to_far != client => 2,
-                (2, ACK) if to_far == client => 3,
-                _ => seen,
-            };
+    /// The name of its class, if it is of one.
+    pub(crate) fn class(&self) -> Option<&'static str> {
+        // Whatever mseg lets pass more of: a rule admits it, or what came before it in this conversation.
+        if self.nft_denies() && !self.before.iter().chain([self.unit]).any(rules::admits_any) {
+            return None;
         }
-        seen == 3
+        CLASSES.iter().find(|(_, is)| is(self)).map(|(name, _)| *name)
     }
 
-    /// Whether a SYN of each side has passed.
-    fn is_opened_by_both(&self) -> bool {
-        let mut opened = [false; 2];
-        for (unit, passed) in self.before.iter().zip(self.passed) {
-            let view = unit.packets.first().and_then(|packet| View::of(packet));
-            let flags = view.and_then(|view| view.payload.get(13).copied()).unwrap_or(0);
-            opened[usize::from(unit.to_far)] |= *passed && flags & (SYN | ACK) == SYN;
+    /// What passed before.
+    fn passed(&self) -> impl Iterator<Item = &Unit> {
+        self.before.iter().zip(self.passed).filter(|&(_, &passed)| passed).map(|(unit, _)| unit)
+    }
+
+    /// Its TCP header.
+    pub(crate) fn header(&self) -> Option<Header> {
+        Header::of(self.unit.packets.first()?)
+    }
+
+    /// The TCP connection as far as it has passed.
+    pub(crate) fn track(&self) -> Track {
+        let mut track = Track::default();
+        for unit in self.passed() {
+            if let Some(header) = unit.packets.first().and_then(|packet| Header::of(packet)) {
+                track.pass(unit.to_far, &header);
+            }
         }
-        opened == [true; 2]
-    }
-
-    /// Whether a reset has passed.
-    fn is_refused(&self) -> bool {
-        self.before.iter().zip(self.passed).any(|(unit, passed)| {
-            let view = unit.packets.first().and_then(|packet| View::of(packet));
-            *passed && view.and_then(|view| view.payload.get(13).copied()).is_some_and(|flags| flags & RST != 0)
-        })
-    }
-
-    /// Whether both sides have closed, and a SYN that would open a new connection in its place was denied.
-    fn is_reopened_in_vain(&self) -> bool {
-        let mut closed = [false; 2];
-        self.before.iter().zip(self.passed).any(|(unit, passed)| {
-            let view = unit.packets.first().and_then(|packet| View::of(packet));
-            let flags = view.and_then(|view| view.payload.get(13).copied()).unwrap_or(0);
-            closed[usize::from(unit.to_far)] |= *passed && flags & FIN != 0;
-            !passed && flags & (SYN | ACK) == SYN && closed == [true; 2]
-        })
-    }
-
-    /// Whether it is more than any window behind what its sender has sent before, or acknowledges such.
-    fn is_old(&self) -> bool {
-        const FAR: u32 = 1 << 19;
-        let numbers = |unit: &Unit| {
-            let view = View::of(unit.packets.first()?)?;
-            let number = |at: usize| Some(u32::from_be_bytes(view.payload.get(at..at + 4)?.try_into().ok()?));
-            Some([number(4)?, number(8)?])
-        };
-        let Some([sequence, acknowledgement]) = numbers(self.unit) else { return false };
-        self.before.iter().filter_map(|unit| Some((unit.to_far, numbers(unit)?))).any(|(to_far, [then, _])| {
-            let now = if to_far == self.unit.to_far { sequence } else { acknowledgement };
-            (FAR..1 << 31).contains(&then.wrapping_sub(now))
-        })
+        track
     }
 
     /// mseg lets more of it pass.
-    fn nft_denies(&self) -> bool {
+    pub(crate) fn nft_denies(&self) -> bool {
         self.nft == Nothing
     }
 
     /// mseg lets less of it pass.
-    fn mseg_denies(&self) -> bool {
+    pub(crate) fn mseg_denies(&self) -> bool {
         self.nft == Whole
     }
 
@@ -140,32 +99,30 @@ impl Difference<'_> {
 
 type Predicate = fn(&Difference<'_>) -> bool;
 
-const FIN: u8 = 0x01;
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
 const AUTHENTICATION: u8 = 51;
 const GRE: u8 = 47;
-const SCTP: u8 = 132;
 
 /// Every class: its name, and whether a difference is of it.
 pub(crate) const CLASSES: &[(&str, Predicate)] = &[
     ("before-the-stack", |it| {
-        let mut earlier = it.before.iter().flat_map(|unit| &unit.packets);
-        it.nft_denies() && earlier.any(|packet| view::is_dropped_by_stack(packet))
+        let opens = |unit: &Unit| {
+            rules::admits_any(unit) && unit.packets.iter().any(|packet| view::is_dropped_by_stack(packet))
+        };
+        it.nft_denies() && it.before.iter().any(opens)
     }),
     ("checksum", |it| it.nft_denies() && it.any(|view| !view.has_right_checksum())),
     ("echo-code", |it| {
-        let so_far = it.before.iter().chain([it.unit]).flat_map(|unit| &unit.packets);
-        let mut views = so_far.filter_map(|packet| View::of(packet));
-        it.nft_denies()
-            && it.any_or_quoted(View::is_echo)
-            && views.any(|view| {
-                [view.quoted(), Some(view)].into_iter().flatten().any(|view| view.is_echo() && view.payload[1] != 0)
-            })
+        let passed: Vec<_> = it.passed().flat_map(|unit| &unit.packets).filter_map(|packet| View::of(packet)).collect();
+        let is_other = |view: &View| passed.iter().any(|other| other.is_echo() && other.payload[1] != view.payload[1]);
+        it.nft_denies() && it.any_or_quoted(|view| view.is_echo() && is_other(view))
     }),
     ("fragment-order", |it| it.mseg_denies() && it.spans().first().is_some_and(|&(start, _)| start > 0)),
     ("fragment-reassembly", |it| it.nft_denies() && it.any(|view| view.fragment.is_some()) && !it.is_datagram()),
+    ("fragment-tiny", |it| {
+        // The ports of SCTP are in the first 12 bytes with the rest of its header.
+        it.mseg_denies()
+            && it.any(|view| view.protocol == SCTP && view.fragment == Some((0, true)) && view.payload.len() < 12)
+    }),
     ("gre-header", |it| {
         // Version 0 is in the last three bits of the second of four bytes.
         let is_plain = |view: &View| view.payload.len() >= 4 && view.payload[1] & 7 == 0;
@@ -180,10 +137,16 @@ pub(crate) const CLASSES: &[(&str, Predicate)] = &[
             || (it.nft_denies() && it.any(cut_in_echo))
     }),
     ("icmp-fragments", |it| {
-        it.mseg_denies() && it.unit.datagram.is_some() && it.any(|view| view.icmp().is_some() && !view.is_echo())
+        // An error whose first piece ends before the quoted ports does not pass at all.
+        let quotes_less = it.any(|view| view.quoted().is_some_and(|quoted| quoted.payload.len() < 8));
+        let passes_less = it.mseg == Part || it.unit.datagram.is_some() && quotes_less;
+        it.mseg_denies() && passes_less && it.any(|view| view.icmp().is_some() && !view.is_echo())
     }),
     ("icmp-query", |it| {
-        it.mseg_denies() && it.any_or_quoted(|view| !view.ipv6 && matches!(view.icmp(), Some(13..=18)))
+        // A reply, or what quotes any of them.
+        let is = |view: &View, kinds: &[u8]| !view.ipv6 && view.icmp().is_some_and(|kind| kinds.contains(&kind));
+        let quotes = |view: &View| view.quoted().is_some_and(|quoted| is(&quoted, &[13, 14, 15, 16, 17, 18]));
+        it.mseg_denies() && it.any(|view| is(view, &[14, 16, 18]) || quotes(view))
     }),
     ("icmp-redirect", |it| it.mseg_denies() && it.any(|view| !view.ipv6 && view.icmp() == Some(5))),
     ("ipv6-authentication", |it| it.nft_denies() && it.any(|view| view.extensions.contains(&AUTHENTICATION))),
@@ -197,12 +160,29 @@ pub(crate) const CLASSES: &[(&str, Predicate)] = &[
             })
     }),
     ("ipv6-routing-type0", |it| it.mseg_denies() && it.any_or_quoted(|view| view.routing.contains(&0))),
-    ("sctp-chunks", |it| it.nft_denies() && it.any(|view| view.protocol == SCTP)),
-    ("tcp-handshake", |it| {
-        it.is_tcp() && !it.is_established() && (it.nft_denies() || it.is_opened_by_both() || it.is_refused())
-    }),
-    ("tcp-old", |it| it.mseg_denies() && it.tcp_flags().is_some_and(|flags| flags & RST == 0) && it.is_old()),
-    ("tcp-reopen", |it| it.nft_denies() && it.is_tcp() && it.is_reopened_in_vain()),
-    ("tcp-reset", |it| it.mseg_denies() && it.tcp_flags().is_some_and(|flags| flags & RST != 0)),
-    ("tcp-syn", |it| it.nft_denies() && it.tcp_flags().is_some_and(|flags| flags & (SYN | ACK) == SYN)),
+    ("sctp-chunks", is_of_sctp_chunks),
+    ("tcp-handshake", tcp::is_of_handshake),
+    ("tcp-old", tcp::is_old),
+    ("tcp-overshoot", tcp::is_of_overshoot),
+    ("tcp-reopen", tcp::is_reopened),
+    ("tcp-reset", tcp::is_of_reset),
+    ("tcp-syn", tcp::is_of_syn),
+    ("tcp-window", tcp::is_of_wider_window),
 ];
+
+/// A packet of SCTP that a rule or the packets before let pass, and that does not follow them as chunks.
+fn is_of_sctp_chunks(it: &Difference<'_>) -> bool {
+    let opens_to_far = it.unit.packets.first().and_then(|packet| View::of(packet)).is_some_and(|view| {
+        let port = view.payload.get(if it.unit.to_far { 2..4 } else { 0..2 });
+        port.is_some_and(|port| u16::from_be_bytes([port[0], port[1]]) == 53)
+    });
+    let units = it.passed().chain([it.unit]);
+    let views: Vec<_> = units
+        .flat_map(|unit| {
+            unit.packets.iter().filter_map(|packet| Some((unit.to_far == opens_to_far, View::of(packet)?)))
+        })
+        .collect();
+    it.nft_denies()
+        && it.any(|view| view.protocol == SCTP)
+        && !sctp::are_in_turn(views.iter().map(|(from_opener, view)| (*from_opener, view)))
+}

@@ -8,7 +8,7 @@ use mseg_tests::{
     topology::FAR,
 };
 
-use crate::{shape, tcp};
+use crate::{rare, rules::SCTP, sctp, shape, tcp, view::View};
 
 /// What is sent at once: a packet, or the fragments of one.
 #[derive(Clone, Debug)]
@@ -36,10 +36,15 @@ impl Flow {
     pub(crate) fn ends(&self, to_far: bool) -> [SocketAddr; 2] {
         if to_far { [self.near, self.far] } else { [self.far, self.near] }
     }
+
+    /// Whether the near end asks and the far end serves.
+    fn opens_to_far(&self) -> bool {
+        self.far.port() < 100
+    }
 }
 
 /// A port or an identifier of its own, at an address of its own.
-fn own_end(number: usize, ipv6: bool) -> SocketAddr {
+pub(crate) fn own_end(number: usize, ipv6: bool) -> SocketAddr {
     let [high, low] = u16::try_from(number % 50_000 + 256).unwrap_or(0).to_be_bytes();
     let address = if ipv6 {
         IpAddr::from([0x2001, 0xdb8, 0x18, 0, 0, 0, u16::from(high), u16::from(low)])
@@ -52,8 +57,10 @@ fn own_end(number: usize, ipv6: bool) -> SocketAddr {
 /// A conversation, by its number.
 pub(crate) fn conversation(number: usize, random: &mut Random) -> Vec<Unit> {
     match number % 64 {
-        62 => return reopened_in_vain(number),
-        63 => return cut_quote(number),
+        61 => return rare::dropped_by_the_stack(number),
+        60 => return rare::cut_header(number, random),
+        62 => return reopened_in_vain(number, random),
+        63 => return rare::cut_quote(number),
         of if of % 3 == 0 => return connection(number, random),
         _ => {}
     }
@@ -61,7 +68,7 @@ pub(crate) fn conversation(number: usize, random: &mut Random) -> Vec<Unit> {
     let mut near = own_end(number, ipv6);
     let mut far = SocketAddr::new(FAR[usize::from(ipv6)], 0);
     let icmp = if ipv6 { protocol::ICMPV6 } else { protocol::ICMP };
-    let protocol = random.one(&[protocol::UDP, protocol::UDP, protocol::UDP, icmp, icmp, 132, 47, 46]);
+    let protocol = random.one(&[protocol::UDP, protocol::UDP, protocol::UDP, icmp, icmp, SCTP, SCTP, 47, 46]);
     // The far end serves what may come in, or asks for what may go out; or the port next to it, which is closed.
     if random.once_in(3) {
         far.set_port(near.port());
@@ -70,7 +77,7 @@ pub(crate) fn conversation(number: usize, random: &mut Random) -> Vec<Unit> {
         far.set_port(random.one(&[53, 53, 54]));
     }
     let flow = Flow { near, far, protocol };
-    let opens_to_far = flow.far.port() < 100;
+    let opens_to_far = flow.opens_to_far();
     let mut units: Vec<Unit> = Vec::new();
     for step in 0..random.below(6) + 1 {
         // Mostly question and answer.
@@ -84,34 +91,24 @@ pub(crate) fn conversation(number: usize, random: &mut Random) -> Vec<Unit> {
 fn connection(number: usize, random: &mut Random) -> Vec<Unit> {
     let ipv6 = random.once_in(2);
     let mut near = own_end(number, ipv6);
-    let mut far = SocketAddr::new(FAR[usize::from(ipv6)], 80);
+    let mut far = SocketAddr::new(FAR[usize::from(ipv6)], 0);
     let opens_to_far = !random.once_in(3);
+    // Some go to a port that no rule names.
+    let closed = u16::from(random.once_in(8));
+    far.set_port(80 + closed);
     if !opens_to_far {
         far.set_port(near.port());
-        near.set_port(443);
+        near.set_port(443 + closed);
     }
     tcp::connection(&Flow { near, far, protocol: protocol::TCP }, opens_to_far, random)
 }
 
 /// A connection out that its server would open again.
-fn reopened_in_vain(number: usize) -> Vec<Unit> {
+fn reopened_in_vain(number: usize, random: &mut Random) -> Vec<Unit> {
     let (near, mut far) = (own_end(number, false), SocketAddr::new(FAR[0], 0));
     far.set_port(near.port());
     let flow = Flow { near: SocketAddr::new(near.ip(), 443), far, protocol: protocol::TCP };
-    tcp::reopened_in_vain(&flow, false)
-}
-
-/// An error that quotes a packet only to the middle of its extension headers.
-fn cut_quote(number: usize) -> Vec<Unit> {
-    const GRE: u8 = 47;
-    let (near, far) = (own_end(number, true).ip(), FAR[1]);
-    let options = [GRE, 0, 1, 4, 0, 0, 0, 0];
-    let packet = packets::ip(near, far, protocol::DESTINATION_OPTIONS, &[&options[..], &[0, 0, 8, 0]].concat());
-    let error = packets::icmp(far, near, 1, 4, [0; 4], &packet[..42]);
-    let error = packets::ip(far, near, protocol::ICMPV6, &error);
-    [(true, packet, "message"), (false, error, "error quoting two bytes of the options")]
-        .map(|(to_far, packet, what)| Unit { to_far, packets: vec![packet], datagram: None, what: what.to_owned() })
-        .into()
+    tcp::reopened_in_vain(&flow, false, random)
 }
 
 /// One packet or datagram of a flow.
@@ -119,14 +116,14 @@ fn unit(flow: &Flow, to_far: bool, before: &[Unit], number: usize, random: &mut 
     let [from, to] = flow.ends(to_far);
     let (transport, protocol, what) = match before.last() {
         Some(last) if random.once_in(4) => error_about(flow, to_far, last, random),
-        _ => (message(flow, to_far, random), flow.protocol, "message".to_owned()),
+        _ => (message(flow, to_far, before, random), flow.protocol, "message".to_owned()),
     };
     let shaped = shape::packets(from.ip(), to.ip(), protocol, transport, number * 8 + before.len(), random);
     Unit { to_far, packets: shaped.packets, datagram: shaped.datagram, what: format!("{what}, {}", shaped.what) }
 }
 
 /// A message of the flow's own protocol.
-fn message(flow: &Flow, to_far: bool, random: &mut Random) -> Vec<u8> {
+fn message(flow: &Flow, to_far: bool, before: &[Unit], random: &mut Random) -> Vec<u8> {
     let [from, to] = flow.ends(to_far);
     let data = vec![b'm'; random.one(&[0, 1, 17, 64, 900])];
     match flow.protocol {
@@ -138,8 +135,7 @@ fn message(flow: &Flow, to_far: bool, random: &mut Random) -> Vec<u8> {
                 SocketAddr::V4(_) => [8, 0],
                 SocketAddr::V6(_) => [128, 129],
             };
-            let opens_to_far = flow.far.port() < 100;
-            let kind = if to_far == opens_to_far { request } else { reply };
+            let kind = if to_far == flow.opens_to_far() { request } else { reply };
             // Now and then another message, or another code.
             let kind =
                 if random.once_in(8) { random.one(&[13, 14, 15, 16, 17, 18, 5, 9, 10, 133, 135, 200]) } else { kind };
@@ -147,8 +143,11 @@ fn message(flow: &Flow, to_far: bool, random: &mut Random) -> Vec<u8> {
             let [a, b] = flow.near.port().max(flow.far.port()).to_be_bytes();
             packets::icmp(from.ip(), to.ip(), kind, code, [a, b, 0, 1], &data)
         }
-        // The common header of SCTP, with a chunk that opens nothing.
-        132 => [&from.port().to_be_bytes()[..], &to.port().to_be_bytes(), &[0; 8], &[0, 3, 0, 16], &[0; 12]].concat(),
+        SCTP => {
+            let is_sctp = |packet: &Vec<u8>| View::of(packet).is_some_and(|view| view.protocol == SCTP);
+            let said = before.iter().filter(|unit| unit.packets.first().is_some_and(is_sctp)).count();
+            sctp::message([from, to], to_far == flow.opens_to_far(), said, random)
+        }
         47 => [&[0, 0, 8, 0][..], &data].concat(),
         _ => data,
     }

@@ -5,8 +5,14 @@
 mod differences;
 mod gateway;
 mod generate;
+mod rare;
+mod rules;
+mod sctp;
+mod segment;
 mod shape;
 mod tcp;
+mod tcp_differences;
+mod track;
 mod view;
 
 use std::{collections::BTreeMap, env, fmt::Write, fs, thread, time::Duration};
@@ -39,6 +45,9 @@ rule gre     allow in 47
 rule web     allow in tcp to any port 80
 rule fetch   allow out tcp to any port 443
 ";
+
+/// Differences that a failure shows.
+const SHOWN: usize = 12;
 
 /// Conversations through one pair of gateways.
 const ROUND: usize = 3000;
@@ -148,8 +157,8 @@ impl Tally {
             *self.alike.entry(outcome).or_default() += 1;
             return;
         }
-        match CLASSES.iter().find(|(_, is)| is(difference)) {
-            Some((name, _)) => *self.listed.entry(name).or_default() += 1,
+        match difference.class() {
+            Some(name) => *self.listed.entry(name).or_default() += 1,
             None => self.unlisted.push(describe(difference)),
         }
     }
@@ -157,7 +166,7 @@ impl Tally {
     fn judge(&self, conversations: usize, seed: u64) -> Result<()> {
         eprintln!("{conversations} conversations, seed {seed}: {:?}, differences {:?}", self.alike, self.listed);
         let count = self.unlisted.len();
-        let first: String = self.unlisted.iter().take(12).map(String::as_str).collect();
+        let first: String = self.unlisted.iter().take(SHOWN).map(String::as_str).collect();
         ensure!(
             count == 0,
             "{count} differences that man/mseg.7 does not name (seed {seed}), the first of them:\n{first}"
@@ -173,13 +182,18 @@ impl Tally {
 /// Everything that somebody needs to send it again.
 fn describe(difference: &Difference<'_>) -> String {
     let mut text = format!("* nft {:?}, mseg {:?}\n", difference.nft, difference.mseg);
-    for unit in difference.before.iter().chain([difference.unit]) {
+    let passed = difference.passed.iter().map(|&passed| if passed { "passes" } else { "denied" }).chain(["differs"]);
+    for (unit, passed) in difference.before.iter().chain([difference.unit]).zip(passed) {
         let way = if unit.to_far { "in " } else { "out" };
-        let _ = writeln!(text, "  {way} {}", unit.what);
+        let _ = writeln!(text, "  {way} {passed} {}", unit.what);
         for packet in unit.packets.iter().take(6) {
             let bytes = packet.iter().take(120).map(|byte| format!("{byte:02x}")).collect::<String>();
             let _ = writeln!(text, "      {} bytes {bytes}", packet.len());
         }
+    }
+    if let Some(header) = difference.header() {
+        let track = difference.track();
+        let _ = writeln!(text, "  {:?}, {:?}", track.place(difference.unit.to_far, &header), track);
     }
     text
 }

@@ -7,6 +7,8 @@ use mseg_tests::{
     packets::{self, protocol},
 };
 
+use crate::{rules::SCTP, sctp};
+
 /// A message on the wire.
 pub(crate) struct Shaped {
     pub(crate) packets: Vec<Vec<u8>>,
@@ -108,17 +110,7 @@ fn with_extensions(from: IpAddr, to: IpAddr, protocol: u8, message: &[u8], rando
 }
 
 fn in_fragments(from: IpAddr, to: IpAddr, protocol: u8, message: &[u8], id: usize, random: &mut Random) -> Shaped {
-    // It takes three pieces at least; a transport header is in the first, or not.
     let size = random.one(&[8, 64, 64, 128]);
-    let mut whole = message.to_vec();
-    whole.resize(whole.len().max(2 * size + 24), b'f');
-    let whole = resum(from, to, protocol, whole);
-    let id = u32::try_from(id).unwrap_or(0);
-    let mut pieces: Vec<(usize, bool, Vec<u8>)> = whole
-        .chunks(size)
-        .enumerate()
-        .map(|(index, piece)| (index * size, (index + 1) * size < whole.len(), piece.to_vec()))
-        .collect();
     let what = random.one(&[
         "in order",
         "in order",
@@ -129,6 +121,29 @@ fn in_fragments(from: IpAddr, to: IpAddr, protocol: u8, message: &[u8], id: usiz
         "twice",
         "overlapping",
     ]);
+    in_fragments_of(size, what, from, to, protocol, message, id)
+}
+
+/// Puts a message into fragments of a size.
+pub(crate) fn in_fragments_of(
+    size: usize,
+    what: &str,
+    from: IpAddr,
+    to: IpAddr,
+    protocol: u8,
+    message: &[u8],
+    id: usize,
+) -> Shaped {
+    // It takes three pieces at least; a transport header is in the first, or not.
+    let mut whole = message.to_vec();
+    whole.resize(whole.len().max(2 * size + 24), b'f');
+    let whole = resum(from, to, protocol, whole);
+    let id = u32::try_from(id).unwrap_or(0);
+    let mut pieces: Vec<(usize, bool, Vec<u8>)> = whole
+        .chunks(size)
+        .enumerate()
+        .map(|(index, piece)| (index * size, (index + 1) * size < whole.len(), piece.to_vec()))
+        .collect();
     let last = pieces.len() - 1;
     match what {
         "without the last" => drop(pieces.pop()),
@@ -196,6 +211,11 @@ fn resum(from: IpAddr, to: IpAddr, protocol: u8, message: Vec<u8>) -> Vec<u8> {
         protocol::ICMP | protocol::ICMPV6 => {
             let rest = [message[4], message[5], message[6], message[7]];
             packets::icmp(from, to, message[0], message[1], rest, &message[8..])
+        }
+        SCTP => {
+            let mut message = message;
+            sctp::resum(&mut message);
+            message
         }
         _ => message,
     }

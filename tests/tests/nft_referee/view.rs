@@ -2,7 +2,7 @@
 
 use mseg_tests::packets::protocol;
 
-use crate::{gateway::Outcome, generate::Unit};
+use crate::{gateway::Outcome, generate::Unit, rules::SCTP, sctp};
 
 /// What a packet's headers say. The fields of a malformed one are what can be read.
 #[derive(Clone, Debug, Default)]
@@ -101,8 +101,12 @@ impl View {
             protocol::UDP => 6,
             protocol::ICMP if !self.ipv6 => 2,
             protocol::ICMPV6 if self.ipv6 => 2,
+            SCTP => 8,
             _ => return true,
         };
+        if self.protocol == SCTP && self.fragment.is_none() && length >= 12 {
+            return sctp::has_right_checksum(&self.payload);
+        }
         if self.fragment.is_some() || self.payload.len() < at + 2 {
             return true;
         }

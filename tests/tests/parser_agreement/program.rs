@@ -1,7 +1,7 @@
 //! The loaded program under a policy that denies: so every frame leaves a reason and a key, and no frame changes what
 //! becomes of the next.
 
-use std::{os::fd::OwnedFd, path::Path};
+use std::{io, os::fd::OwnedFd, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use mseg_ebpf::{
@@ -79,7 +79,8 @@ impl Program {
         })
     }
 
-    /// Runs it on a frame, which must do what the host's parser makes expect. `false` if the kernel does not take it.
+    /// Runs it on a frame, which must do what the host's parser makes expect. `false` if the kernel does not take it, which
+    /// ends within the header that its type names.
     pub(crate) fn agrees(&self, sample: &Sample, outcome: Result<Kind, Reason>, packet: &Packet) -> Result<bool> {
         let (verdict, reason) = expected(outcome, packet);
         let (key, _) = key::of(packet, 0);
@@ -87,8 +88,9 @@ impl Program {
         let denied = self.denials(&key)?;
         let size = u32::from(sample.gso);
         let context = TestContext { gso_size: size * 1000, gso_segs: size, ..TestContext::default() };
-        let Ok(ran) = bpf::test_run(&self.program, &sample.frame, context, 1) else {
-            return Ok(false);
+        let ran = match bpf::test_run(&self.program, &sample.frame, context, 1) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(false),
+            ran => ran?,
         };
         let action = if verdict == VERDICT_DENIED { SHOT } else { NEXT };
         ensure!(ran.returned == action, "it returns {} and not {action}, for {reason:?}", ran.returned);

@@ -1,0 +1,318 @@
+//! What conntrack knows of a TCP connection, worked out again from the frames that passed: the windows of
+//! `tcp_in_window` and as much of the states of nf_conntrack_proto_tcp.c as the differences need.
+
+use crate::segment::{ACK, FIN, Header, LEAST_ACK_WINDOW, Place, RST, SYN, later};
+
+/// One side of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Side {
+    /// The number after all that it has sent (`td_end`).
+    pub(crate) end: u32,
+    /// The number up to which the other side lets it send (`td_maxend`).
+    pub(crate) limit: u32,
+    /// The largest window it has offered (`td_maxwin`), scaled; 0 before it was heard.
+    pub(crate) window: u32,
+    /// Highest acknowledgement that it has sent (`td_maxack`).
+    pub(crate) acknowledged: Option<u32>,
+    /// The number of its SYN.
+    pub(crate) first: u32,
+    /// The window of its SYN, which is not scaled.
+    opening: u32,
+    /// The scale that its SYN offers.
+    offers: Option<u32>,
+    /// The one that holds.
+    pub(crate) scale: u32,
+    /// It has sent a FIN.
+    pub(crate) finished: bool,
+    /// The largest window that it has written later.
+    offered: u32,
+    /// Likewise, and the highest number that it has acknowledged, whatever conntrack believes of the segments that said so.
+    said: u32,
+    pub(crate) heard: Option<u32>,
+    /// The number from which on conntrack believes more than mseg does: what was sent beyond the window, or a reset.
+    pub(crate) overshot: Option<u32>,
+    /// The number after what passed of it, but was taken for old.
+    pub(crate) passed_over: Option<u32>,
+}
+
+impl Side {
+    /// Its largest window as mseg keeps it: in units, rounded up.
+    pub(crate) fn room(&self) -> u32 {
+        self.room_for(self.offered)
+    }
+
+    /// Likewise, if mseg believes all segments.
+    pub(crate) fn widest_room(&self) -> u32 {
+        self.room_for(self.said)
+    }
+
+    fn room_for(&self, window: u32) -> u32 {
+        let rounded = |window: u32, scale: u32| (window / (16 << scale) + 1) * (16 << scale);
+        let opening = rounded(self.opening, self.offers.unwrap_or(0));
+        // What was rounded by a scale that the other side has not agreed to is no larger than can be written.
+        let opening = if self.scale == 0 { opening.min(0x10000) } else { opening };
+        // The least that can be told from nothing.
+        opening.max(rounded(window, self.scale)).max(32)
+    }
+
+    fn pass_over(&mut self, end: u32) {
+        if self.passed_over.is_none_or(|before| later(end, before)) {
+            self.passed_over = Some(end);
+        }
+    }
+
+    /// Whether a segment that ended behind its window, or a reset of its own, has made conntrack take it for larger.
+    pub(crate) fn is_stretched(&self) -> bool {
+        self.window > self.opening.max(self.offered).max(1)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing that opens has passed.
+    #[default]
+    Nothing,
+    SynSent,
+    SynRecv,
+    /// The client has acknowledged the server's SYN.
+    Open,
+}
+
+/// A connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Track {
+    pub(crate) phase: Phase,
+    pub(crate) client_is_near: bool,
+    /// By whether they are near.
+    sides: [Side; 2],
+    /// Both sides have sent a SYN without ACK.
+    pub(crate) opened_by_both: bool,
+    /// A reset has passed.
+    pub(crate) reset: bool,
+    /// It has closed the connection.
+    aborted: bool,
+    /// A side has sent a FIN after its FIN, or one out of the window, or a reset that is not exact has closed: only to one of the two
+    /// have both sides closed.
+    is_over_in_doubt: bool,
+    /// And then a SYN has passed; or one that was taken for nothing was answered.
+    pub(crate) reopened_in_doubt: bool,
+    /// A reset has changed what conntrack knows of the numbers.
+    pub(crate) moved_by_reset: bool,
+    /// Both sides have sent a FIN, and something was sent since.
+    waits: bool,
+    /// Whose the last segment was, if it was a reset.
+    resetting: Option<bool>,
+    /// The server has answered once more, by another number than before.
+    pub(crate) answered_anew: bool,
+    /// A SYN of the client's that passed without a change.
+    pub(crate) ignored: Option<Header>,
+}
+
+impl Track {
+    pub(crate) fn side(&self, near: bool) -> &Side {
+        &self.sides[usize::from(near)]
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.reset || self.sides.iter().any(|side| side.finished)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.aborted || self.is_over_in_doubt || self.sides.iter().all(|side| side.finished)
+    }
+
+    /// Where a segment lies.
+    pub(crate) fn place(&self, near: bool, header: &Header) -> Place {
+        let (sender, receiver) = (self.side(near), self.side(!near));
+        let past = |number: u32, bound: u32| number.wrapping_sub(bound).cast_signed();
+        let lag = sender.window.max(LEAST_ACK_WINDOW);
+        // Without ACK, or with the zero of a careless reset, it stands for the right one.
+        let has_ack = header.flags & ACK != 0 && !(header.resets() && header.acknowledgement == 0);
+        let acknowledgement = if has_ack { header.acknowledgement } else { receiver.end };
+        Place {
+            over: past(header.sequence, sender.limit),
+            overshoot: past(header.end, sender.limit),
+            under: past(sender.end.wrapping_sub(receiver.window), header.end),
+            acknowledges_more: past(acknowledgement, receiver.end),
+            acknowledges_less: past(receiver.end.wrapping_sub(lag), acknowledgement),
+        }
+    }
+
+    /// Whether it goes beyond the window by less than the window: conntrack lets it pass, and takes its end for sent.
+    pub(crate) fn is_overshoot(&self, near: bool, header: &Header) -> bool {
+        let (place, receiver) = (self.place(near, header), self.side(!near));
+        Place { over: 0, ..place }.is_within()
+            && place.over > 0
+            && i64::from(place.overshoot) < i64::from(receiver.window)
+    }
+
+    /// Takes note of a segment that passed.
+    pub(crate) fn pass(&mut self, near: bool, header: &Header) {
+        self.pass_by_flags(near, header);
+        self.resetting = header.resets().then_some(near);
+    }
+
+    fn pass_by_flags(&mut self, near: bool, header: &Header) {
+        if header.resets() {
+            self.pass_reset(near, header);
+        } else if header.opens() {
+            self.pass_syn(near, header);
+        } else if header.answers() {
+            self.pass_answer(near, header);
+        } else if matches!(self.phase, Phase::SynRecv | Phase::Open) {
+            self.pass_segment(near, header);
+        }
+    }
+
+    fn pass_reset(&mut self, near: bool, header: &Header) {
+        let is_exact = self.side(!near).acknowledged.is_none_or(|number| number == header.sequence);
+        let is_train = header.sequence == self.side(near).end;
+        let is_open = self.phase == Phase::Open && !self.is_closing();
+        // After a FIN or a reset, no window is looked at.
+        if matches!(self.phase, Phase::SynRecv | Phase::Open) && !self.is_closing() {
+            let before = self.sides;
+            self.pass_segment(near, header);
+            self.moved_by_reset |= self.sides != before;
+        }
+        self.reset |= self.phase != Phase::Nothing;
+        self.aborted |= self.reset && (is_exact || is_train);
+        self.is_over_in_doubt |= self.reset && !is_open && !is_exact;
+    }
+
+    fn pass_syn(&mut self, near: bool, header: &Header) {
+        let from_client = near == self.client_is_near;
+        match self.phase {
+            Phase::SynSent if !from_client => {
+                self.opened_by_both = true;
+                self.open(near, header);
+            }
+            Phase::SynSent => self.open(near, header),
+            Phase::Nothing => self.start(near, header),
+            _ if self.is_closed() => self.start(near, header),
+            _ if from_client => self.ignored = Some(*header),
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, near: bool, header: &Header) {
+        let closed_in_doubt = if self.reset { self.resetting != Some(near) } else { !self.waits };
+        let reopened_in_doubt =
+            self.reopened_in_doubt || self.is_over_in_doubt || self.phase != Phase::Nothing && closed_in_doubt;
+        *self = Self { phase: Phase::SynSent, client_is_near: near, reopened_in_doubt, ..Self::default() };
+        self.open(near, header);
+    }
+
+    fn open(&mut self, near: bool, header: &Header) {
+        self.sides[usize::from(near)] = Side {
+            first: header.sequence,
+            end: header.end,
+            limit: header.end,
+            opening: header.window,
+            window: header.window.max(1),
+            offers: header.scale,
+            scale: header.scale.unwrap_or(0),
+            ..Side::default()
+        };
+    }
+
+    fn pass_answer(&mut self, near: bool, header: &Header) {
+        let client = !near;
+        match (self.phase, self.ignored) {
+            (Phase::SynSent, _) if client == self.client_is_near => {}
+            (Phase::SynRecv | Phase::Open, Some(ignored)) if header.acknowledgement == ignored.end => {
+                self.start(client, &ignored);
+                self.reopened_in_doubt = true;
+            }
+            _ => {
+                let opening = self.phase == Phase::SynRecv && near != self.client_is_near;
+                self.answered_anew |= opening && header.sequence != self.side(near).first;
+                return;
+            }
+        }
+        self.open(near, header);
+        self.phase = Phase::SynRecv;
+        self.hear(near, header);
+        if self.sides.iter().any(|side| side.offers.is_none()) {
+            self.sides.iter_mut().for_each(|side| side.scale = 0);
+        }
+        self.acknowledge(near, header);
+    }
+
+    fn pass_segment(&mut self, near: bool, header: &Header) {
+        self.hear(near, header);
+        self.waits |= self.sides.iter().all(|side| side.finished);
+        if self.is_overshoot(near, header) {
+            let sender = &mut self.sides[usize::from(near)];
+            if later(sender.end, header.end) {
+                sender.pass_over(sender.end);
+            }
+            sender.overshot = sender.overshot.or(Some(sender.end));
+            sender.end = header.end;
+            self.is_over_in_doubt |= header.flags & FIN != 0;
+            return;
+        }
+        let place = self.place(near, header);
+        if !place.is_within() {
+            if place.is_old() {
+                self.sides[usize::from(near)].pass_over(header.end);
+                self.is_over_in_doubt |= header.flags & FIN != 0;
+            }
+            return;
+        }
+        let over = place.overshoot;
+        if over > 0 {
+            self.sides[usize::from(!near)].window += over.cast_unsigned();
+        }
+        let from_client = near == self.client_is_near;
+        let sender = &mut self.sides[usize::from(near)];
+        if later(header.end, sender.end) {
+            if header.resets() {
+                sender.overshot = Some(sender.end);
+            }
+            sender.end = header.end;
+        }
+        self.is_over_in_doubt |= sender.finished && header.flags & FIN != 0;
+        sender.finished |= header.flags & FIN != 0;
+        self.acknowledge(near, header);
+        if from_client && !header.resets() {
+            self.phase = Phase::Open;
+        }
+    }
+
+    fn hear(&mut self, near: bool, header: &Header) {
+        let sender = &mut self.sides[usize::from(near)];
+        if header.flags & (SYN | RST) == 0 {
+            sender.said = sender.said.max(header.window << sender.scale);
+        }
+        if header.flags & ACK != 0 && sender.heard.is_none_or(|before| later(header.acknowledgement, before)) {
+            sender.heard = Some(header.acknowledgement);
+        }
+    }
+
+    /// The window and the acknowledgement of a segment.
+    fn acknowledge(&mut self, near: bool, header: &Header) {
+        let sender = &mut self.sides[usize::from(near)];
+        let window = if header.flags & SYN != 0 { header.window } else { header.window << sender.scale };
+        sender.window = sender.window.max(window);
+        if header.flags & (SYN | RST) == 0 {
+            sender.offered = sender.offered.max(window);
+        }
+        if header.flags & ACK == 0 {
+            return self.limit(!near, self.side(!near).end, window);
+        }
+        let acknowledgement = header.acknowledgement;
+        let sender = &mut self.sides[usize::from(near)];
+        if sender.acknowledged.is_none_or(|before| later(acknowledgement, before)) {
+            sender.acknowledged = Some(acknowledgement);
+        }
+        self.limit(!near, acknowledgement, window);
+    }
+
+    fn limit(&mut self, near: bool, acknowledgement: u32, window: u32) {
+        let side = &mut self.sides[usize::from(near)];
+        let limit = acknowledgement.wrapping_add(window.max(1));
+        if later(limit, side.limit) {
+            side.limit = limit;
+        }
+    }
+}
