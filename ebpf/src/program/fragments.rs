@@ -22,10 +22,16 @@ pub extern "C" fn lead(env: *const Env, packet: *const Packet) -> u32 {
         return 0;
     };
     let key = key(env, packet);
-    // One that is sent again may be shorter, but not make room within what was judged.
+    // One that is sent again may be shorter, but not make room within what was judged; another's datagram has the id anew.
     // SAFETY: copied at once.
     let before = match unsafe { maps::FRAGMENTS.get(key) } {
-        Some(first) if is_live(env, first) => first.end,
+        Some(first)
+            if is_live(env, first)
+                && first.source_port == packet.source_port
+                && first.destination_port == packet.destination_port =>
+        {
+            first.end
+        }
         _ => 0,
     };
     let value = Fragmented {

@@ -132,8 +132,8 @@ pub(super) const fn step_data(before: Step, liberal: bool, packet: &Packet, from
     };
     let step = Step { sender, ..before };
     // Nothing tells a FIN to whom nothing is known of from a guess, which would let an idle connection expire. It is sent
-    // again if it is not acknowledged.
-    let guess = packet.tcp_flags & FIN != 0 && !receiver.is_known();
+    // again if it is not acknowledged. Nor does one count that lies before what is expected.
+    let guess = packet.tcp_flags & FIN != 0 && (!receiver.is_known() || window::is_repeated(receiver, packet));
     let after = if guess { step } else { advanced(step, packet, from_client) };
     // A server that closes before it was acknowledged ends the opening, and the client's other SYNs with it.
     if after.tcp_state == TcpState::SynRecv as u8 { after } else { Step { receiver, ..after } }

@@ -74,7 +74,7 @@ impl Side {
     #[inline(always)]
     pub const fn unscaled(self) -> Self {
         if !self.scales() {
-            return Self { window: self.window & 0xfff, ..self };
+            return Self { window: packed(self.window & 0xfff, 0), ..self };
         }
         // The window of a SYN is never scaled, and it was kept shifted down.
         let units = self.bytes() >> 4;
@@ -133,7 +133,9 @@ pub const fn fits(sender: Side, receiver: Side, packet: &Packet) -> bool {
 pub const fn overshoots(sender: Side, receiver: Side, packet: &Packet) -> bool {
     let room = receiver.bytes();
     let further = Sequence { ack: receiver.sent.ack.wrapping_add(room), ..receiver.sent };
-    fits(sender, Side { sent: further, ..receiver }, packet) && before(end(packet), further.ack.wrapping_add(room))
+    before(further.ack, packet.tcp_sequence)
+        && fits(sender, Side { sent: further, ..receiver }, packet)
+        && before(end(packet), further.ack.wrapping_add(room))
 }
 
 /// What may be assumed of a sender that is not known, so that its segment suits what the receiver has sent.
@@ -153,6 +155,12 @@ pub const fn resets(sender: Side, receiver: Side, packet: &Packet) -> bool {
 #[inline(always)]
 pub const fn is_old(receiver: Side, packet: &Packet) -> bool {
     before(packet.tcp_sequence, receiver.sent.ack)
+}
+
+/// Whether all of a segment was acknowledged before.
+#[inline(always)]
+pub const fn is_repeated(receiver: Side, packet: &Packet) -> bool {
+    !before(receiver.sent.ack, end(packet))
 }
 
 /// Whether the segment acknowledges a SYN: `receiver` is the side that sent it, and nothing else that counts. `first`: it
