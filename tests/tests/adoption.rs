@@ -39,6 +39,7 @@ on_both_hooks! {
     full_table_is_reported_and_nobody_is_pushed_out,
     stranger_does_not_cut_off_an_adopted_connection,
     fin_of_a_stranger_does_not_let_an_adopted_connection_expire,
+    connection_that_was_opened_unseen_takes_the_place_of_one_that_was_closed,
 }
 
 /// TCP both ways over both families, one of them by a socket of the other family; UDP outwards.
@@ -339,6 +340,27 @@ fn what_is_not_adopted_is_reported(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+fn connection_that_was_opened_unseen_takes_the_place_of_one_that_was_closed(lab: &Lab) -> Result<()> {
+    const PORT: u16 = 5555;
+    let [to, _] = lab::server(8080);
+    let listener = tcp::listen(&lab.server, to)?;
+    enforce(lab, &[])?;
+    // In the client's name, past its stack, which answers the answer with a reset.
+    let from = SocketAddr::new(CLIENT_V4, PORT);
+    let syn = packets::Segment { sequence: 1000, acknowledgement: 0, flags: SYN, window: 65_535 };
+    let syn = packets::ip(from.ip(), to.ip(), packets::protocol::TCP, &packets::tcp(from, to, syn, &[]));
+    frames::send_frames(&lab.client, PEER, &[packets::to_server(&syn)])?;
+    eventually(|| expect(&lab.session("tcp", PORT)?, "/tcp_state", "close"))?;
+    lab.run("mseg-loader", &["detach", PROTECTED])?.ok()?;
+    let mut connection = tcp::connect_from(&lab.client, from, &listener)?;
+    expect(&enforce(lab, &[])?, "/adopted", 1)?;
+    expect(&lab.session("tcp", PORT)?, "/tcp_state", "established")?;
+    connection.exchange(1000, 1000)?;
+    expect(&lab.session("tcp", PORT)?, "/tcp_state", "established")?;
+    // What has been seen since is not taken for outdated.
+    expect(&enforce(lab, &[])?, "/adopted", 0)
+}
+
 /// A TCP connection that is being opened.
 fn opening(to: SocketAddr) -> Result<OwnedFd> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
@@ -446,6 +468,7 @@ fn fin_of_a_stranger_does_not_let_an_adopted_connection_expire(lab: &Lab) -> Res
 }
 
 const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
 /// Segments in the clients' names, past their stack, with numbers of their own.

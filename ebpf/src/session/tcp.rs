@@ -318,6 +318,7 @@ mod tests {
     use zerocopy::TryFromBytes;
 
     use super::*;
+    use crate::abi::session::Session;
     use TcpState::{Close, CloseWait, Established, FinWait, LastAck, SynRecv, SynSent, TimeWait};
 
     /// `c` is a packet of the client, `s` one of the server: S SYN, A ACK, F FIN, R RST.
@@ -420,9 +421,28 @@ mod tests {
     }
 
     #[test]
+    fn an_adopted_handshake_ends_with_what_its_client_sends_whatever_its_numbers() {
+        let adopted = |client: bool| Step {
+            state: SessionState::New as u8,
+            tcp_state: SynRecv as u8,
+            fins: 0,
+            found: 0,
+            sender: window::Side::of(&Session::default(), client),
+            receiver: window::Side::of(&Session::default(), !client),
+        };
+        let trust = Trust { passes: false, learns: false, doubts: false };
+        for acknowledgement in [1, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff] {
+            let packet = Packet { tcp_flags: ACK, tcp_acknowledgement: acknowledgement, ..Packet::default() };
+            let after = step_data(adopted(true), true, &packet, true, trust);
+            assert_eq!(after.tcp_state, Established as u8, "{acknowledgement:#x}");
+            let after = step_data(adopted(false), true, &packet, false, trust);
+            assert_eq!(after.tcp_state, SynRecv as u8, "only the client ends it");
+        }
+    }
+
+    #[test]
     fn one_side_alone_is_no_conversation_even_if_it_closes() {
         use crate::{
-            abi::session::Session,
             packet::protocol,
             session::progress::{self, ANSWERED},
         };

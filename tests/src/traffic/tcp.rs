@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use nix::{
     libc::linger,
-    sys::socket::{setsockopt, sockopt},
+    sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt},
 };
 
 use crate::{
@@ -50,7 +50,26 @@ pub fn connect(client: &Namespace, listener: &TcpListener) -> Result<Connection>
 /// When the connection does not come about soon.
 pub fn connect_to(client: &Namespace, listener: &TcpListener, address: SocketAddr) -> Result<Connection> {
     let connected = client.run(|| TcpStream::connect_timeout(&address, SOON));
-    let client = connected.with_context(|| format!("cannot connect to {address}"))?;
+    accepted(connected.with_context(|| format!("cannot connect to {address}"))?, listener)
+}
+
+/// Like [`connect`], from this IPv4 address and port.
+///
+/// # Errors
+/// When it is taken or not there, or the connection does not come about.
+pub fn connect_from(client: &Namespace, from: SocketAddr, listener: &TcpListener) -> Result<Connection> {
+    let address = listener.local_addr()?;
+    let connected = client.run(|| -> nix::Result<TcpStream> {
+        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(from))?;
+        nix::sys::socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+        Ok(socket.into())
+    });
+    accepted(connected.with_context(|| format!("cannot connect from {from} to {address}"))?, listener)
+}
+
+/// Both ends of a connection that waits to be accepted.
+fn accepted(client: TcpStream, listener: &TcpListener) -> Result<Connection> {
     let server = accept(listener)?;
     for end in [&client, &server] {
         end.set_read_timeout(Some(SOON))?;
