@@ -32,8 +32,8 @@ use mseg_ebpf::{
         session::{Session, SessionKey},
         stats,
     },
-    packet::{Fragment, Packet, transport::ECHO_NONE},
-    session::key,
+    packet::{Fragment, Packet, protocol, transport::ECHO_NONE},
+    session::{key, tcp},
 };
 
 use classify::Decision;
@@ -212,6 +212,11 @@ fn judge_by_session(
     {
         // The policy wants no session of its own for it. It passes through the one that is there.
         return judge::judge_session(env, packet, key, session, sender_is_lower | judge::THROUGH);
+    }
+    if packet.protocol == protocol::TCP && !tcp::opens(packet.tcp_flags) && !Decision::allows(decision) {
+        // While observing, a denied session is kept, so that its answers do not open it the other way round. Not one that is
+        // picked up: perhaps this is the answer, and a rule allows the question.
+        return Judgement::by_policy(decision).pack();
     }
     let mut call = sender_is_lower | judgement as u32 & (open::REPLACES | open::REPLACES_HALF_OPEN);
     if Decision::allows(decision) || !env.enforces() {

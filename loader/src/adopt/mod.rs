@@ -19,7 +19,7 @@ use mseg_ebpf::{
     abi::{
         interface::{Interface, ROLE_WORKLOAD},
         policy::timeout,
-        session::{MAX_DATAGRAMS, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState},
+        session::{MAX_DATAGRAMS, PASSES_THROUGH, Session, SessionKey, SessionState},
         time,
     },
     packet::protocol,
@@ -127,7 +127,8 @@ impl<'a> Adoption<'a> {
             self.unreadable(what, &error)?;
         }
         self.report.unread.extend(protocols::unread());
-        self.report.unread.extend(untold(&sockets, &tracked));
+        self.report.unread.extend(unconnected(&sockets, &tracked));
+        self.report.unread.extend(forwarded(&tracked));
 
         let mut candidates: Vec<Vec<Found>> =
             flow::of_sockets(&sockets, &tracked).into_iter().map(|found| vec![found]).collect();
@@ -278,13 +279,17 @@ fn urgency(found: &Found) -> u8 {
 /// Whether a session is of an earlier connection between the same ends, or of this one before its handshake was over: the
 /// rest went on unseen. What was seen since `looked`, when the kernel was asked, knows better.
 fn is_outdated(session: &Session, flow: &Flow, looked: &Clock) -> bool {
-    flow.tcp_state == TcpState::Established
-        && session.tcp_state != TcpState::Established
-        && time::ticks_since(looked.tick(), session.last_seen_tick) > 0
+    use SessionState::{Closed, Closing, Established, New};
+    let differs = match (flow.state, session.state) {
+        (Established, state) => state != Established,
+        (Closing, state) => matches!(state, New | Closed),
+        _ => false,
+    };
+    flow.protocol == protocol::TCP && differs && time::ticks_since(looked.tick(), session.last_seen_tick) > 0
 }
 
 /// Of UDP sockets that are not connected only conntrack knows the peers.
-fn untold(sockets: &Sockets, tracked: &[Tracked]) -> Option<Unread> {
+fn unconnected(sockets: &Sockets, tracked: &[Tracked]) -> Option<Unread> {
     let ports = sockets.unconnected();
     if ports.is_empty() || tracked.iter().any(|tracked| tracked.protocol == protocol::UDP) {
         return None;
@@ -296,6 +301,16 @@ fn untold(sockets: &Sockets, tracked: &[Tracked]) -> Option<Unread> {
     }
     Some(Unread {
         what: format!("the peers of UDP sockets that are not connected (ports {})", names.join(", ")),
+        why: "only nf_conntrack would know them, and it tracks none".to_owned(),
+    })
+}
+
+/// Of what this host forwards, too.
+fn forwarded(tracked: &[Tracked]) -> Option<Unread> {
+    const SWITCHES: [&str; 2] = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
+    let is_on = |switch: &&str| std::fs::read_to_string(switch).is_ok_and(|text| text.trim() != "0");
+    (tracked.is_empty() && SWITCHES.iter().any(is_on)).then(|| Unread {
+        what: "connections that this host forwards".to_owned(),
         why: "only nf_conntrack would know them, and it tracks none".to_owned(),
     })
 }
