@@ -152,7 +152,9 @@ fn judge_by_session(
     } else {
         classify::prepare(env, packet);
     }
-    if !judge::is_final(judgement) || judge::is_unexpected(judgement) {
+    let expected = judge::is_final(judgement) && !judge::is_unexpected(judgement);
+    // One without windows expects whatever comes, also the handshake of the next connection.
+    if !expected || session.is_some_and(sessions::is_liberal) {
         if let Some(newer) = maps::HALF_OPEN.get_ptr_mut(key)
             && (judgement == judge::NO_SESSION || sessions::is_handshake(newer, packet))
         {
@@ -164,12 +166,14 @@ fn judge_by_session(
             } else {
                 judge_once(env, packet, key, newer, sender_is_lower)
             };
-            if by_newer == judge::REPLACES {
+            if judge::is_final(by_newer) {
+                if judgement == judge::NO_SESSION || !judge::is_unexpected(by_newer) {
+                    return by_newer;
+                }
+            } else if !expected && by_newer == judge::REPLACES {
                 judgement |= judge::REPLACES_HALF_OPEN;
-            } else if by_newer == judge::LEAVES {
+            } else if !expected && by_newer == judge::LEAVES {
                 judgement = judge::LEAVES_BY_HALF_OPEN;
-            } else if judge::is_final(by_newer) && (judgement == judge::NO_SESSION || !judge::is_unexpected(by_newer)) {
-                return by_newer;
             }
         }
     }

@@ -327,6 +327,13 @@ fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, 
     true
 }
 
+/// Whether the session's windows are not known.
+#[inline(always)]
+pub(crate) fn is_liberal(session: *mut Session) -> bool {
+    // SAFETY: as in `tables::is_expired`.
+    unsafe { (*session).flags & FLAG_LIBERAL != 0 }
+}
+
 /// Whether a packet may belong to the handshake of a half-open session, beside which an older one lives.
 #[inline(always)]
 pub(crate) fn is_handshake(session: *mut Session, packet: &Packet) -> bool {
