@@ -242,7 +242,9 @@ fn judge_once(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Sessio
     }
     // One after the other: calls within calls would need more stack than there is.
     rejudge::decide_session(env, key, session);
-    rejudge::rejudge(env, key, session);
+    if rejudge::rejudge(env, key, session) == rejudge::FORGOTTEN {
+        return judge::NO_SESSION;
+    }
     judge::judge_session(env, packet, key, session, sender_is_lower | judge::REJUDGED)
 }
 

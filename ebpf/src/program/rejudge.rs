@@ -4,7 +4,8 @@ use mseg_ebpf::{
     abi::{
         policy::{DIRECTION_IN, DIRECTION_OUT},
         session::{
-            FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_LOG, FLAG_OUT, FLAG_SAMPLED, MAY_LEAVE, Session, SessionKey,
+            ADOPTED, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_LOG, FLAG_OUT, FLAG_PICKED_UP, FLAG_SAMPLED, MAY_LEAVE,
+            Session, SessionKey,
         },
     },
     packet::{protocol, transport::icmp_type},
@@ -17,9 +18,12 @@ use super::{
     env::Env,
     events,
     memory::{load, store},
-    sessions::set_timeout,
+    sessions::{self, set_timeout},
     sources,
 };
+
+/// [`rejudge`]: the session is no more.
+pub(crate) const FORGOTTEN: u32 = 2;
 
 /// Makes what [`decide_session`] found the session's: it is judged in the active generation, from its client's point
 /// of view, whoever sent this packet. 0 if the generation's maps are damaged.
@@ -35,13 +39,19 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
     let Some(decision) = Decision::unpack(classify::decision()) else {
         return 0;
     };
+    // SAFETY: as in `tables::is_expired`.
+    let fins = unsafe { (*session).fins };
+    if !decision.allow && flags & FLAG_PICKED_UP != 0 && fins & ADOPTED == 0 {
+        // Perhaps it was taken for opened by the other side than it was, and a rule allows it the right way round.
+        sessions::expire(env, key, session);
+        return FORGOTTEN;
+    }
     let new_flags = flags & !(FLAG_DENIED | FLAG_LOG) | decision_flags(decision);
     // SAFETY: as in `tables::is_expired`. Two CPUs at once write the same. The generation is last: who sees it sees the rest.
     unsafe {
         store(&raw mut (*session).rule, decision.rule);
         store(&raw mut (*session).flags, new_flags);
         // That is to be asked again, too. Hardly ever is it there; another CPU may be noting a FIN.
-        let fins = (*session).fins;
         if fins & MAY_LEAVE != 0 {
             store(&raw mut (*session).fins, fins & !MAY_LEAVE);
         }

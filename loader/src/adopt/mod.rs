@@ -19,7 +19,10 @@ use mseg_ebpf::{
     abi::{
         interface::{Interface, ROLE_WORKLOAD},
         policy::timeout,
-        session::{MAX_DATAGRAMS, PASSES_THROUGH, Session, SessionKey, SessionState},
+        session::{
+            ADOPTED, FLAG_CLIENT_IS_LOWER, FLAG_PICKED_UP, MAX_DATAGRAMS, PASSES_THROUGH, Session, SessionKey,
+            SessionState,
+        },
         time,
     },
     packet::protocol,
@@ -231,7 +234,9 @@ impl<'a> Adoption<'a> {
         }
         // Looked up first: an update of an existing key of a full LRU hash evicts others.
         match self.instance.session(&key)? {
-            Some((_, session)) if !view::is_expired(clock, &session) && !is_outdated(&session, flow, looked) => {
+            Some((_, session))
+                if !view::is_expired(clock, &session) && !is_outdated(&session, flow, client_is_lower, looked) =>
+            {
                 self.report.known += 1;
                 self.settled.insert(key);
                 return Ok(Ok(()));
@@ -277,15 +282,19 @@ fn urgency(found: &Found) -> u8 {
 }
 
 /// Whether a session is of an earlier connection between the same ends, or of this one before its handshake was over: the
-/// rest went on unseen. What was seen since `looked`, when the kernel was asked, knows better.
-fn is_outdated(session: &Session, flow: &Flow, looked: &Clock) -> bool {
+/// rest went on unseen. What was seen since `looked`, when the kernel was asked, knows better; but not of a connection that
+/// was picked up who opened it.
+fn is_outdated(session: &Session, flow: &Flow, client_is_lower: bool, looked: &Clock) -> bool {
     use SessionState::{Closed, Closing, Established, New};
     let differs = match (flow.state, session.state) {
         (Established, state) => state != Established,
         (Closing, state) => matches!(state, New | Closed),
         _ => false,
     };
-    flow.protocol == protocol::TCP && differs && time::ticks_since(looked.tick(), session.last_seen_tick) > 0
+    let before = time::ticks_since(looked.tick(), session.last_seen_tick) > 0;
+    let picked_up = session.flags & FLAG_PICKED_UP != 0 && session.fins & ADOPTED == 0;
+    let turned = picked_up && (session.flags & FLAG_CLIENT_IS_LOWER != 0) != client_is_lower;
+    flow.protocol == protocol::TCP && (differs && before || turned)
 }
 
 /// Of UDP sockets that are not connected only conntrack knows the peers.

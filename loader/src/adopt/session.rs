@@ -5,7 +5,7 @@ use mseg_ebpf::{
         interface::{FLAG_INGRESS_ONLY, Interface, ROLE_WORKLOAD},
         policy::timeout,
         rule,
-        session::{FLAG_CLIENT_IS_LOWER, FLAG_LIBERAL, FLAG_OUT, FLAG_PICKED_UP, OWN, Session, SessionKey},
+        session::{ADOPTED, FLAG_CLIENT_IS_LOWER, FLAG_LIBERAL, FLAG_OUT, FLAG_PICKED_UP, OWN, Session, SessionKey},
         time,
     },
     packet::{Packet, mapped},
@@ -50,7 +50,7 @@ pub(super) fn adopted_session(
     if client_is_lower {
         flags |= FLAG_CLIENT_IS_LOWER;
     }
-    let mut fins = flow.fins;
+    let mut fins = flow.fins | ADOPTED;
     if is_out(flow.towards, interface) {
         flags |= FLAG_OUT;
         if flow.local {
@@ -153,6 +153,6 @@ mod tests {
             let flow = Flow { towards: Towards::Server, local, ..flow };
             adopted_session(&flow, lower, 9, &interface(ROLE_HOST, 0), &timeouts, &clock).fins
         };
-        assert_eq!((session.fins, outward(false), outward(true)), (1, 1, 1 | OWN));
+        assert_eq!((session.fins, outward(false), outward(true)), (1 | ADOPTED, 1 | ADOPTED, 1 | ADOPTED | OWN));
     }
 }
