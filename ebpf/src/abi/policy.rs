@@ -187,7 +187,8 @@ pub type VerdictBucket = Bucket<VerdictEntry, { LINE / size_of::<VerdictEntry>()
 pub const PAGE: usize = 256;
 
 /// A value of SERVICES' inner map (array). The page [`PAGE_IN`], [`PAGE_OUT`] or [`PAGE_SOURCE_PORTS`] gives, by
-/// protocol number, a page that gives, by the port's upper byte, an index of CLASSES. For ICMP and ICMPv6 the upper byte is the type and the lower the code; other protocols have port 0.
+/// protocol number, a page that gives, by the port's upper byte, an index of CLASSES. For ICMP and ICMPv6 the upper byte
+/// is the type and the lower the code; other protocols have port 0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Page {

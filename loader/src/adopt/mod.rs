@@ -297,6 +297,9 @@ fn is_outdated(session: &Session, flow: &Flow, client_is_lower: bool, looked: &C
     flow.protocol == protocol::TCP && (differs && before || turned)
 }
 
+/// Why flows are not known that no connected socket tells of.
+const UNTRACKED: &str = "only nf_conntrack would know them, and it tracks none";
+
 /// Of UDP sockets that are not connected only conntrack knows the peers.
 fn unconnected(sockets: &Sockets, tracked: &[Tracked]) -> Option<Unread> {
     let ports = sockets.unconnected();
@@ -310,7 +313,7 @@ fn unconnected(sockets: &Sockets, tracked: &[Tracked]) -> Option<Unread> {
     }
     Some(Unread {
         what: format!("the peers of UDP sockets that are not connected (ports {})", names.join(", ")),
-        why: "only nf_conntrack would know them, and it tracks none".to_owned(),
+        why: UNTRACKED.to_owned(),
     })
 }
 
@@ -318,8 +321,6 @@ fn unconnected(sockets: &Sockets, tracked: &[Tracked]) -> Option<Unread> {
 fn forwarded(tracked: &[Tracked]) -> Option<Unread> {
     const SWITCHES: [&str; 2] = ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
     let is_on = |switch: &&str| std::fs::read_to_string(switch).is_ok_and(|text| text.trim() != "0");
-    (tracked.is_empty() && SWITCHES.iter().any(is_on)).then(|| Unread {
-        what: "connections that this host forwards".to_owned(),
-        why: "only nf_conntrack would know them, and it tracks none".to_owned(),
-    })
+    (tracked.is_empty() && SWITCHES.iter().any(is_on))
+        .then(|| Unread { what: "connections that this host forwards".to_owned(), why: UNTRACKED.to_owned() })
 }
