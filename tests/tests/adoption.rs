@@ -39,6 +39,7 @@ on_both_hooks! {
     full_table_is_reported_and_nobody_is_pushed_out,
     stranger_does_not_cut_off_an_adopted_connection,
     fin_of_a_stranger_does_not_let_an_adopted_connection_expire,
+    connection_that_no_rule_allows_opens_within_no_adopted_one,
     connection_that_was_opened_unseen_takes_the_place_of_one_that_was_closed,
 }
 
@@ -465,6 +466,21 @@ fn fin_of_a_stranger_does_not_let_an_adopted_connection_expire(lab: &Lab) -> Res
         connection.exchange(1000, 1000)?;
     }
     expect(&lab.stats()?, "/packets/denied", 0)
+}
+
+fn connection_that_no_rule_allows_opens_within_no_adopted_one(lab: &Lab) -> Result<()> {
+    let mut open = Open::new(lab)?;
+    enforce(lab, &[])?;
+    // What the other sides of outgoing connections send, were they to connect to the same ports.
+    for connection in &open.outbound {
+        let (inside, far) = (connection.client.local_addr()?, connection.client.peer_addr()?);
+        let segment = packets::Segment { sequence: 1, acknowledgement: 0, flags: SYN, window: 65_535 };
+        let packet = packets::tcp(far, inside, segment, b"");
+        let frame = packets::to_server(&packets::ip(far.ip(), inside.ip(), packets::protocol::TCP, &packet));
+        frames::send_frames(&lab.client, PEER, &[frame])?;
+    }
+    expect(&lab.stats()?, "/reasons/default-deny", open.outbound.len())?;
+    open.outbound.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))
 }
 
 const FIN: u8 = 0x01;

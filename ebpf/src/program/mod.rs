@@ -156,7 +156,7 @@ fn judge_by_session(
     // One without windows expects whatever comes, also the handshake of the next connection.
     if !expected || session.is_some_and(sessions::is_liberal) {
         if let Some(newer) = maps::HALF_OPEN.get_ptr_mut(key)
-            && (judgement == judge::NO_SESSION || sessions::is_handshake(newer, packet))
+            && (judgement == judge::NO_SESSION || sessions::is_handshake(newer, packet, sender_is_lower != 0))
         {
             // A newer one, whose handshake is not over.
             headers::read_scale(skb, &raw mut *packet);
@@ -210,13 +210,6 @@ fn judge_by_session(
         return Judgement::unruled(reason).pack();
     }
     let decision = judge::decide_new(env, packet, key, sender_is_lower);
-    if judgement & judge::BESIDE != 0
-        && !Decision::allows(decision)
-        && let Some(session) = tables::look_up_answered(key)
-    {
-        // The policy wants no session of its own for it. It passes through the one that is there.
-        return judge::judge_session(env, packet, key, session, sender_is_lower | judge::THROUGH);
-    }
     if packet.protocol == protocol::TCP && !tcp::opens(packet.tcp_flags) && !Decision::allows(decision) {
         // While observing, a denied session is kept, so that its answers do not open it the other way round. Not one that is
         // picked up: perhaps this is the answer, and a rule allows the question.

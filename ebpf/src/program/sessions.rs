@@ -11,7 +11,10 @@ use mseg_ebpf::{
         stats::VERDICT_ALLOWED,
         time,
     },
-    packet::{Fragment, Packet, protocol, transport::tcp_flag::SYN},
+    packet::{
+        Fragment, Packet, protocol,
+        transport::tcp_flag::{RST, SYN},
+    },
     session::{
         progress::{self, ANSWERED, Kind, LIBERAL, OUTSIDE, Reopening, from_client},
         window::{self, Side},
@@ -336,10 +339,13 @@ pub(crate) fn is_liberal(session: *mut Session) -> bool {
 
 /// Whether a packet may belong to the handshake of a half-open session, beside which an older one lives.
 #[inline(always)]
-pub(crate) fn is_handshake(session: *mut Session, packet: &Packet) -> bool {
+pub(crate) fn is_handshake(session: *mut Session, packet: &Packet, sender_is_lower: bool) -> bool {
     // SAFETY: as in `tables::is_expired`.
-    let state = unsafe { (*session).tcp_state };
-    packet.tcp_flags & SYN != 0 || matches!(state, TcpState::SynRecv)
+    let session = unsafe { &*session };
+    // An unanswered SYN may also be refused, if both sides have forgotten the older one.
+    packet.tcp_flags & SYN != 0
+        || matches!(session.tcp_state, TcpState::SynRecv)
+        || (packet.tcp_flags & RST != 0 && !from_client(session, sender_is_lower))
 }
 
 /// Whether the SYN of a half-open session was answered, and no more.

@@ -48,7 +48,7 @@ impl Difference<'_> {
     }
 
     /// What passed before.
-    fn passed(&self) -> impl Iterator<Item = &Unit> {
+    pub(crate) fn passed(&self) -> impl Iterator<Item = &Unit> {
         self.before.iter().zip(self.passed).filter(|&(_, &passed)| passed).map(|(unit, _)| unit)
     }
 
@@ -130,7 +130,8 @@ pub(crate) const CLASSES: &[(&str, Predicate)] = &[
     }),
     ("icmp-error-quote", |it| {
         let cut_in_headers = |view: &View| view.quote().is_some() && view.quoted().is_none_or(|quoted| quoted.cut);
-        let impossible = |view: &View| !view.ipv6 && view.quote().is_some_and(|quote| quote.first() < Some(&0x45));
+        let impossible =
+            |view: &View| !view.ipv6 && view.quote().is_some_and(|quote| !matches!(quote.first(), Some(0x45..=0x4f)));
         let cut_in_echo =
             |view: &View| view.quoted().is_some_and(|quoted| quoted.is_echo() && quoted.payload.len() < 8);
         (it.mseg_denies() && it.any(|view| cut_in_headers(view) || impossible(view)))

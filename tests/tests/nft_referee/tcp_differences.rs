@@ -2,6 +2,8 @@
 
 use crate::{
     differences::Difference,
+    generate::Unit,
+    rules,
     segment::{ACK, FIN, Header, LEAST_ACK_WINDOW, Place, SYN, later},
     track::{Phase, Track},
 };
@@ -41,7 +43,15 @@ pub(crate) fn is_of_handshake(it: &Difference<'_>) -> bool {
     let knows_syn = header.flags & ACK != 0 && header.acknowledgement == track.side(!segment.to_far).end;
     // A reset and an answer must show that they know the number of the SYN, too.
     let knows_less = track.phase == Phase::SynSent && (header.resets() || header.answers()) && !knows_syn;
-    let refuses = track.phase == Phase::SynRecv && !segment.is_from_client() && header.resets() && knows_syn;
+    let refuses = !segment.is_from_client()
+        && header.resets()
+        && match track.phase {
+            Phase::SynRecv => knows_syn,
+            Phase::Open => {
+                header.flags & ACK != 0 && track.ignored.is_some_and(|syn| syn.end == header.acknowledgement)
+            }
+            _ => false,
+        };
     // Of two openings at once.
     let is_second = track.opened_by_both && track.phase == Phase::SynSent;
     if track.answered_anew {
@@ -89,14 +99,15 @@ pub(crate) fn is_of_overshoot(it: &Difference<'_>) -> bool {
 /// Whether both sides have closed, and a SYN that would open a new connection in its place was denied; or only conntrack
 /// takes the old one for closed.
 pub(crate) fn is_reopened(it: &Difference<'_>) -> bool {
-    let mut closed = [false; 2];
+    // To conntrack, one that is sent again is the other side's.
+    let mut fins = 0;
     let in_doubt = it.header().is_some() && it.track().reopened_in_doubt;
     let in_vain = it.nft_denies()
         && it.header().is_some_and(|header| !header.opens())
         && it.before.iter().zip(it.passed).any(|(unit, passed)| {
             let Some(header) = unit.packets.first().and_then(|packet| Header::of(packet)) else { return false };
-            closed[usize::from(unit.to_far)] |= *passed && header.flags & FIN != 0;
-            !passed && header.opens() && closed == [true; 2]
+            fins += u32::from(*passed && header.flags & FIN != 0);
+            !passed && header.opens() && fins > 1
         });
     in_doubt || in_vain
 }
@@ -113,14 +124,22 @@ pub(crate) fn is_of_reset(it: &Difference<'_>) -> bool {
     it.mseg_denies() && is_late || header.flags & SYN == 0 && track.moved_by_reset
 }
 
-/// Whether it is a SYN within a connection: of the server, or a SYN+ACK of the client, which pass; or a SYN+ACK out of the
-/// window, which does not.
+/// Whether it is a SYN within a connection: of the server, if a rule allows it or a SYN of the client is under way, or a
+/// SYN+ACK of the client, which pass; or a SYN+ACK out of the window, which does not.
 pub(crate) fn is_of_syn(it: &Difference<'_>) -> bool {
     let Some(segment) = Segment::of(it) else { return false };
     let (opens, answers) = (segment.header.opens(), segment.header.answers());
+    let is_syn_of_client = |unit: &&Unit| {
+        unit.to_far != segment.to_far && unit.packets.iter().filter_map(|it| Header::of(it)).any(|it| it.opens())
+    };
+    let reopens = || rules::admits_any(it.unit) || it.passed().filter(is_syn_of_client).count() > 1;
     segment.is_connected()
         && if it.nft_denies() {
-            if segment.is_from_client() { answers } else { opens }
+            if segment.is_from_client() {
+                answers
+            } else {
+                opens && (segment.track.phase == Phase::SynRecv || reopens())
+            }
         } else {
             it.mseg_denies() && answers && !segment.place.is_within()
         }

@@ -102,7 +102,7 @@ pub(crate) struct Track {
     waits: bool,
     /// Whose the last segment was, if it was a reset.
     resetting: Option<bool>,
-    /// The server has answered once more, by another number than before.
+    /// The server has answered once more, or opened at the same time, by another number than before.
     pub(crate) answered_anew: bool,
     /// A SYN of the client's that passed without a change.
     pub(crate) ignored: Option<Header>,
@@ -183,6 +183,7 @@ impl Track {
         let from_client = near == self.client_is_near;
         match self.phase {
             Phase::SynSent if !from_client => {
+                self.answered_anew |= self.opened_by_both && header.sequence != self.side(near).first;
                 self.opened_by_both = true;
                 self.open(near, header);
             }
@@ -274,7 +275,8 @@ impl Track {
         self.is_over_in_doubt |= sender.finished && header.flags & FIN != 0;
         sender.finished |= header.flags & FIN != 0;
         self.acknowledge(near, header);
-        if from_client && !header.resets() {
+        let is_guess = header.flags & FIN != 0 && self.side(!near).acknowledged.is_none_or(|it| !later(header.end, it));
+        if from_client && !header.resets() && !is_guess {
             self.phase = Phase::Open;
         }
     }
