@@ -54,11 +54,11 @@ pub(crate) fn is_of_handshake(it: &Difference<'_>) -> bool {
         };
     // Of two openings at once.
     let is_second = track.opened_by_both && track.phase == Phase::SynSent;
-    if track.answered_anew {
-        return header.flags & SYN == 0;
-    }
     if is_second && !place.is_within() {
         return true;
+    }
+    if track.answered_anew {
+        return header.flags & SYN == 0;
     }
     it.nft_denies() && (is_early || refuses) || it.mseg_denies() && (is_last && is_guess || knows_less)
 }
