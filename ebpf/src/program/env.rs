@@ -190,12 +190,18 @@ impl Env {
         self.flags & PICK_UP != 0
     }
 
+    /// Whether what does not fit a session may be of what was not seen.
+    #[inline(always)]
+    pub(crate) fn trusts(&self) -> bool {
+        self.flags & TRUST != 0
+    }
+
     /// What becomes of TCP packets that do not fit this session.
     #[inline(always)]
     pub(crate) fn trust(&self, session: &Session) -> Trust {
         let opening = matches!(session.tcp_state, TcpState::SynSent | TcpState::SynRecv);
         Trust {
-            passes: self.flags & TRUST != 0,
+            passes: self.trusts(),
             learns: self.flags & PICK_UP != 0,
             doubts: !opening && may_have_missed(self, session.last_seen_tick),
         }

@@ -128,7 +128,7 @@ pub(crate) const BESIDE: u64 = 8;
 /// What [`judge_session`] returns for a packet that leaves if the policy lets it, and then belongs to this session.
 pub(crate) const LEAVES: u64 = 16;
 
-/// Instead of it where that is the half-open one.
+/// Instead of it where that is the half-open one; also of a SYN within one.
 pub(crate) const LEAVES_BY_HALF_OPEN: u64 = 32;
 
 /// Whether that is a packed judgement, and none of the numbers above: each has a reason.
@@ -179,7 +179,9 @@ pub extern "C" fn judge_session(
     match way {
         Way::Plausible => match sessions::reopens(session, packet) {
             Reopening::InPlace => return REPLACES,
-            Reopening::Beside if call & THROUGH == 0 => return BESIDE,
+            Reopening::Beside if call & THROUGH == 0 => {
+                return if sessions::is_stale(env, session) && call & REJUDGED == 0 { STALE_SESSION } else { BESIDE };
+            }
             _ => {}
         },
         Way::Leaves => {

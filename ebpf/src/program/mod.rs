@@ -152,7 +152,7 @@ fn judge_by_session(
     } else {
         classify::prepare(env, packet);
     }
-    let expected = judge::is_final(judgement) && !judge::is_unexpected(judgement);
+    let expected = judge::is_final(judgement) && Judgement::unpack(judgement).allow;
     // One without windows expects whatever comes, also the handshake of the next connection.
     if !expected || session.is_some_and(sessions::is_liberal) {
         if let Some(newer) = maps::HALF_OPEN.get_ptr_mut(key)
@@ -170,9 +170,10 @@ fn judge_by_session(
                 if judgement == judge::NO_SESSION || !judge::is_unexpected(by_newer) {
                     return by_newer;
                 }
-            } else if !expected && by_newer == judge::REPLACES {
+            } else if !judge::is_final(judgement) && by_newer == judge::REPLACES {
                 judgement |= judge::REPLACES_HALF_OPEN;
-            } else if !expected && by_newer == judge::LEAVES {
+            } else if !expected && (by_newer == judge::LEAVES || by_newer == judge::BESIDE) {
+                // Beside one that was picked up, whose handshake is not under way, none is opened.
                 judgement = judge::LEAVES_BY_HALF_OPEN;
             }
         }
@@ -233,9 +234,7 @@ fn judge_once(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Sessio
     if judgement != judge::STALE_SESSION {
         return judgement;
     }
-    // One after the other: calls within calls would need more stack than there is.
-    rejudge::decide_session(env, key, session);
-    if rejudge::rejudge(env, key, session) == rejudge::FORGOTTEN {
+    if rejudge::judge_anew(env, key, session) == rejudge::FORGOTTEN {
         return judge::NO_SESSION;
     }
     judge::judge_session(env, packet, key, session, sender_is_lower | judge::REJUDGED)

@@ -3,9 +3,10 @@
 use mseg_ebpf::{
     abi::{
         policy::{DIRECTION_IN, DIRECTION_OUT},
+        rule,
         session::{
-            ADOPTED, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_LOG, FLAG_OUT, FLAG_PICKED_UP, FLAG_SAMPLED, MAY_LEAVE,
-            Session, SessionKey,
+            ADOPTED, FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LOG, FLAG_OUT, FLAG_PICKED_UP,
+            FLAG_SAMPLED, MAY_LEAVE, OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, TcpState,
         },
     },
     packet::{protocol, transport::icmp_type},
@@ -22,8 +23,22 @@ use super::{
     sources,
 };
 
-/// [`rejudge`]: the session is no more.
+/// [`judge_anew`]: the session is no more.
 pub(crate) const FORGOTTEN: u32 = 2;
+
+/// Judges a session in the active generation; [`FORGOTTEN`], 1, or 0 if that one's maps are damaged.
+#[unsafe(no_mangle)]
+pub extern "C" fn judge_anew(env: *const Env, key: *const SessionKey, session: *mut Session) -> u32 {
+    // One after the other, here where little stack is used: calls within calls would need more than there is.
+    decide_session(env, key, session, AS_OPENED);
+    if is_in_doubt(key, session) != 0 {
+        decide_session(env, key, session, TURNED);
+        if turn(session) == 0 {
+            decide_session(env, key, session, AS_OPENED);
+        }
+    }
+    rejudge(env, key, session)
+}
 
 /// Makes what [`decide_session`] found the session's: it is judged in the active generation, from its client's point
 /// of view, whoever sent this packet. 0 if the generation's maps are damaged.
@@ -41,8 +56,11 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
     };
     // SAFETY: as in `tables::is_expired`.
     let fins = unsafe { (*session).fins };
-    if !decision.allow && flags & FLAG_PICKED_UP != 0 && fins & ADOPTED == 0 {
-        // Perhaps it was taken for opened by the other side than it was, and a rule allows it the right way round.
+    if !decision.allow
+        && flags & (FLAG_PICKED_UP | FLAG_HALF_OPEN) == FLAG_PICKED_UP | FLAG_HALF_OPEN
+        && fins & ADOPTED == 0
+    {
+        // Perhaps the other side, which was not heard yet, has opened it, and a rule allows that.
         sessions::expire(env, key, session);
         return FORGOTTEN;
     }
@@ -70,15 +88,82 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
     1
 }
 
+/// Argument of [`decide_session`]: as it was opened, or is taken to have been.
+const AS_OPENED: u32 = 0;
+/// Argument of [`decide_session`]: as if the other side had opened it.
+const TURNED: u32 = 1;
+
 /// What the policy says of a session: a packed [`Decision`], 0 if its maps are damaged.
 #[unsafe(no_mangle)]
-pub extern "C" fn decide_session(env: *const Env, key: *const SessionKey, session: *const Session) -> u64 {
+pub extern "C" fn decide_session(env: *const Env, key: *const SessionKey, session: *const Session, turn: u32) -> u64 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(key), Some(session)) = (unsafe { (env.as_ref(), key.as_ref(), session.as_ref()) }) else {
         return 0;
     };
-    classify::ask(session.ifindex, session.flags, |tuple| write_tuple(tuple, key, session));
+    let (flags, ifindex) = if turn == AS_OPENED { (session.flags, session.ifindex) } else { turned(session) };
+    classify::ask(ifindex, flags, |tuple| write_tuple(tuple, key, flags));
     classify::classify(env, key)
+}
+
+/// A session's flags if its other side opened it, and the interface at which that arrives, 0 if nothing tells.
+#[inline(always)]
+const fn turned(session: &Session) -> (u8, u32) {
+    let flags = session.flags ^ FLAG_CLIENT_IS_LOWER;
+    if session.fins & PASSES_ON != 0 {
+        (flags & !FLAG_OUT, 0)
+    } else if session.fins & PASSES_THROUGH != 0 || session.ifindex == sessions::LOOPBACK {
+        (flags, session.ifindex)
+    } else {
+        (flags ^ FLAG_OUT, session.ifindex)
+    }
+}
+
+/// 1 if the latest decision denies a connection of which it is but a guess who opened it: it was picked up, no rule has
+/// ever decided it, and of its ports the guessed client's is the lower one.
+#[unsafe(no_mangle)]
+pub extern "C" fn is_in_doubt(key: *const SessionKey, session: *const Session) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(key), Some(session)) = (unsafe { (key.as_ref(), session.as_ref()) }) else {
+        return 0;
+    };
+    let [lower, higher] = [key.lower_port, key.higher_port].map(u16::from_be_bytes);
+    let (client, server) = if session.flags & FLAG_CLIENT_IS_LOWER != 0 { (lower, higher) } else { (higher, lower) };
+    let is_guess = session.flags & (FLAG_PICKED_UP | FLAG_HALF_OPEN) == FLAG_PICKED_UP
+        && session.fins & ADOPTED == 0
+        && matches!(session.rule, rule::NONE | rule::DEFAULT_IN | rule::DEFAULT_OUT)
+        && client < server;
+    (is_guess && !Decision::allows(classify::decision())) as u32
+}
+
+/// Takes a session for opened by its other side, if the policy allows that, which was asked last. 1 if so.
+#[unsafe(no_mangle)]
+pub extern "C" fn turn(session: *mut Session) -> u32 {
+    if session.is_null() || !Decision::allows(classify::decision()) {
+        return 0;
+    }
+    // SAFETY: as in `tables::is_expired`. Should another CPU do the same at this moment, the sides are turned back at worst:
+    // no window is checked of a session that was picked up. The flags are last, which say whose they are.
+    unsafe {
+        let before = *session;
+        let (flags, ifindex) = turned(&before);
+        (*session).to_server = before.to_client;
+        (*session).to_client = before.to_server;
+        (*session).client = before.server;
+        (*session).server = before.client;
+        (*session).client_window = before.server_window;
+        (*session).server_window = before.client_window;
+        (*session).ifindex = ifindex;
+        (*session).tcp_state = match before.tcp_state {
+            TcpState::FinWait => TcpState::CloseWait,
+            TcpState::CloseWait => TcpState::FinWait,
+            other => other,
+        };
+        let fins = before.fins & FINS;
+        let fins = (fins << 1 | fins >> 1) & FINS;
+        store(&raw mut (*session).fins, before.fins & !(FINS | OWN | MAY_LEAVE) | fins);
+        store(&raw mut (*session).flags, flags);
+    }
+    1
 }
 
 #[inline(always)]
@@ -95,8 +180,8 @@ pub(crate) const fn decision_flags(decision: Decision) -> u8 {
 
 /// What rules look at in a session: its first packet.
 #[inline(always)]
-fn write_tuple(tuple: &mut Tuple, key: &SessionKey, session: &Session) {
-    let client_is_lower = session.flags & FLAG_CLIENT_IS_LOWER != 0;
+fn write_tuple(tuple: &mut Tuple, key: &SessionKey, flags: u8) {
+    let client_is_lower = flags & FLAG_CLIENT_IS_LOWER != 0;
     if client_is_lower {
         copy_address(&mut tuple.source, &key.lower_address);
         copy_address(&mut tuple.destination, &key.higher_address);
@@ -119,7 +204,7 @@ fn write_tuple(tuple: &mut Tuple, key: &SessionKey, session: &Session) {
     }
     tuple.protocol = key.protocol;
     tuple.ipv6 = !ipv4 as u8;
-    tuple.direction = if session.flags & FLAG_OUT != 0 { DIRECTION_OUT } else { DIRECTION_IN };
+    tuple.direction = if flags & FLAG_OUT != 0 { DIRECTION_OUT } else { DIRECTION_IN };
 }
 
 /// Word by word: of its own accord the compiler holds both addresses in registers, and those on the stack.

@@ -33,7 +33,7 @@ use super::{
 };
 
 /// The index of the loopback interface, in every network namespace (LOOPBACK_IFINDEX in include/linux/net/loopback.h).
-const LOOPBACK: u32 = 1;
+pub(crate) const LOOPBACK: u32 = 1;
 
 /// The hot path: counts a packet whose session lets it pass and only changes its counters and numbers. 1; or 0 if it
 /// takes more to judge it, and nothing was changed.
@@ -137,9 +137,11 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
             // Counted: it was judged where it arrived first. An open connection may take another way.
             on && (!half_open || (!same && !env.is_counted()))
         };
+        // What its client's packets left by was perhaps attached only since.
+        let unseen = !half_open && (env.trusts() || may_have_missed(env, before.last_seen_tick));
         return if plausible || through {
             Way::Plausible
-        } else if doubtful {
+        } else if doubtful || (!from_client && !same && unseen) {
             Way::Doubtful
         } else {
             Way::MadeUp

@@ -273,7 +273,7 @@ pub const fn reopens(session: &Session, packet: &Packet) -> Reopening {
     }
     match session.tcp_state {
         TcpState::LastAck | TcpState::TimeWait | TcpState::Close => Reopening::InPlace,
-        _ if session.flags & FLAG_HALF_OPEN == 0 => Reopening::Beside,
-        _ => Reopening::None,
+        TcpState::SynSent | TcpState::SynRecv if session.flags & FLAG_HALF_OPEN != 0 => Reopening::None,
+        _ => Reopening::Beside,
     }
 }
