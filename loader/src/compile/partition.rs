@@ -5,7 +5,7 @@ use std::{collections::HashMap, rc::Rc};
 use mseg_ebpf::abi::policy::LAYERS;
 
 /// Numbers of sets in all lists together, beyond which a policy is refused: time and memory to compile it.
-const MOST_MEMBERSHIPS: usize = 1 << 25;
+pub(super) const MOST_MEMBERSHIPS: usize = 1 << 25;
 
 /// The lists of sets that hold a region (addresses, ports or interfaces that no set divides), each once.
 pub(super) struct Partition {
@@ -41,6 +41,13 @@ impl Partition {
         self.lists.push(Rc::clone(&list));
         self.numbers.insert(list, number);
         Ok(number)
+    }
+
+    /// By set: how many lists it is in.
+    pub(super) fn memberships(&self, sets: usize) -> Vec<u64> {
+        let mut counts = vec![0; sets];
+        self.lists.iter().flat_map(|list| list.iter()).for_each(|set| counts[*set as usize] += 1);
+        counts
     }
 
     /// The number of the list of what is in list `number`, and `more`, which rises.
