@@ -111,6 +111,7 @@ pub(super) fn run(run: &mut Run<'_>, args: &ApplyArgs) -> Result<Outcome, Stop> 
         Applied::new(run, &instance, &policy, preview, true)?
     } else {
         let instance = run.open(Access::Write)?;
+        instance.require_pins()?;
         let lock = instance.lock()?;
         lockout::check(run, &instance, &Change { policy: Some(&policy), force: args.force, ..Change::default() })?;
         let applied = generation::apply(&instance, &lock, &policy, args.confirm.time)?;

@@ -89,6 +89,7 @@ fn edit(
     change: impl FnOnce(&mut policy::Policy) -> Result<()>,
 ) -> Result<Outcome, Stop> {
     let instance = run.open(Access::Write)?;
+    instance.require_pins()?;
     // From reading to writing, so that no other writer's change is lost.
     let lock = instance.lock()?;
     let mut policy = generation::current(&instance)?;
