@@ -25,6 +25,7 @@ on_both_hooks! {
     bpffs_is_mounted_where_it_is_missing,
     directory_that_is_no_bpffs_is_refused,
     read_only_bpffs_is_named_and_nothing_changes,
+    change_that_cannot_be_told_says_that_it_holds,
     foreign_pin_directory_is_refused,
     foreign_file_in_the_pin_directory_is_refused,
     foreign_map_under_one_of_our_names_is_refused,
@@ -111,6 +112,31 @@ fn read_only_bpffs_is_named_and_nothing_changes(lab: &Lab) -> Result<()> {
     remount(MsFlags::MS_REMOUNT)?;
     lab.ctl(&["rule", "delete", "web"])?;
     lab.is_attached()
+}
+
+fn change_that_cannot_be_told_says_that_it_holds(lab: &Lab) -> Result<()> {
+    let into_full = |line: &str| lab.run("/bin/sh", &["-c", &format!("/run/programs/{line} > /dev/full")])?.exits(1);
+    let says = |status: &str| ["the change was made and holds", "No space left", "hint", status].map(str::to_owned);
+    let complains = |line: &str, status: &str| into_full(line)?.complains(&says(status).each_ref().map(|part| &**part));
+    let hook = lab.hook().name();
+    complains(&format!("mseg-loader attach {PROTECTED} --hook {hook}"), "mseg-loader status")?;
+    lab.is_attached()?;
+    let policy = lab.policy(WEB)?;
+    complains(&format!("msegctl policy apply --force {policy}"), "msegctl status")?;
+    ensure!(lab.ctl(&["policy", "show"])?.stdout.contains("rule web"), "the policy is active");
+    complains("msegctl mode set enforce --force", "msegctl status")?;
+    expect(&lab.json(&["mode", "show"])?, "/mode", "enforce")?;
+    complains("msegctl rule delete web --force", "msegctl status")?;
+    ensure!(!lab.ctl(&["policy", "show"])?.stdout.contains("rule web"), "the rule is gone");
+    complains("msegctl policy rollback --force --confirm 1h", "msegctl status")?;
+    complains("msegctl policy confirm", "msegctl status")?;
+    ensure!(lab.ctl(&["policy", "show"])?.stdout.contains("rule web"), "it is back for good");
+    complains("msegctl session delete --all", "msegctl status")?;
+    // Nothing is changed by those that only look.
+    for line in [&*format!("msegctl policy apply --dry-run {policy}"), &format!("msegctl policy check {policy}")] {
+        ensure!(!into_full(line)?.stderr.contains("holds"), "{line} changes nothing");
+    }
+    Ok(())
 }
 
 fn foreign_pin_directory_is_refused(lab: &Lab) -> Result<()> {

@@ -74,7 +74,7 @@ impl Report for Checked {
 fn check(run: &mut Run<'_>, file: &Path) -> Result<Outcome, Stop> {
     let policy = policy::read_file(file)?;
     let compiled = compile::compile(&policy, &mut RuleIds::default())?;
-    run.output.done(&Checked {
+    run.output.unless_quiet(&Checked {
         file: file.display().to_string(),
         valid: true,
         rules: policy.rules.len(),

@@ -96,7 +96,6 @@ fn edit(
     change(&mut policy)?;
     lockout::check(run, &instance, &Change { policy: Some(&policy), force, ..Change::default() })?;
     let applied = generation::apply(&instance, &lock, &policy, None)?;
-    let report = Applied::new(run, &instance, &policy, applied, false)?;
-    run.output.done(&report)?;
+    run.done(Applied::new(run, &instance, &policy, applied, false))?;
     Ok(Outcome::Done)
 }
