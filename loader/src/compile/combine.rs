@@ -8,7 +8,7 @@ use mseg_ebpf::abi::policy::{
 };
 
 use super::{
-    item::{Interner, Item},
+    item::{Interner, Item, by_rule},
     partition::{Classes, Partition},
 };
 
@@ -72,7 +72,7 @@ pub(super) fn combine<'a>(
     // The widths of sets do not change when they are spread. A whole family stays among the widest: it is one class only as
     // long as it stands alone, and in the layer of narrow ones each of them would be a class of it.
     let widths: [Vec<usize>; 3] = std::array::from_fn(|thing| {
-        let mut widths: Vec<usize> = classes[thing].of_set.iter().map(Vec::len).collect();
+        let mut widths = classes[thing].widths();
         whole[thing].iter().for_each(|set| widths[*set as usize] = usize::MAX);
         widths
     });
@@ -102,28 +102,16 @@ pub(super) fn combine<'a>(
     {
         return Ok(first);
     }
-    let sizes = sizes(items, &classes);
+    let sizes = by_rule(items.iter().filter(|item| !item.audit), |item| size(item, &classes));
     let spread = if best <= MOST_TRIED { Combined::new(items, classes) } else { None };
     spread.ok_or(TooManyVerdicts(sizes))
 }
 
-/// The entries of each rule, the largest first.
-fn sizes<'a>(items: &[Item<'a>], classes: &[Classes; thing::COUNT]) -> Vec<(&'a str, u64)> {
-    // A built-in rule is several items.
-    let mut of_rules: HashMap<&str, u64> = HashMap::new();
-    for item in items.iter().filter(|item| !item.audit) {
-        let sum = of_rules.entry(item.name).or_default();
-        *sum = sum.saturating_add(size(item, classes));
-    }
-    let mut sizes: Vec<(&str, u64)> = of_rules.into_iter().collect();
-    sizes.sort_by_key(|(name, size)| (std::cmp::Reverse(*size), *name));
-    sizes
-}
-
-/// Ways to part sets into layers, by their widths.
+/// Ways to part sets into layers, by their widths; none that puts them where another does.
 fn partings(widths: &[usize]) -> Vec<Vec<usize>> {
-    let useful = |parting: &&usize| widths.iter().any(|width| width > parting);
-    let useful: Vec<usize> = PARTINGS.iter().filter(useful).copied().collect();
+    let wider = |parting: usize| widths.iter().filter(|width| **width > parting).count();
+    let mut useful: Vec<usize> = PARTINGS.into_iter().filter(|parting| wider(*parting) > 0).collect();
+    useful.dedup_by_key(|parting| wider(*parting));
     let mut partings: Vec<Vec<usize>> = useful.iter().map(|parting| vec![*parting]).collect();
     for (index, lower) in useful.iter().enumerate() {
         partings.extend(useful[index + 1..].iter().map(|upper| vec![*lower, *upper]));
@@ -135,7 +123,7 @@ fn partings(widths: &[usize]) -> Vec<Vec<usize>> {
 fn size(item: &Item<'_>, classes: &[Classes; thing::COUNT]) -> u64 {
     let counts = item.sets.iter().zip(classes).map(|(set, classes)| match set {
         None => 1,
-        Some(set) => classes.of_set[*set as usize].len() as u64,
+        Some(set) => classes.of_set(*set).len() as u64,
     });
     counts.fold(1, u64::saturating_mul)
 }
@@ -182,7 +170,7 @@ impl Combined {
             let Shape { base, strides, .. } = shapes[number];
             let ids = |thing: usize| match item.sets[thing] {
                 None => &[0][..],
-                Some(set) => &classes[thing].of_set[set as usize],
+                Some(set) => classes[thing].of_set(set),
             };
             for (thing, layer) in layers.iter().enumerate().filter(|(_, layer)| **layer != ANY) {
                 for class in ids(thing) {
@@ -262,4 +250,16 @@ fn with_strides(mut shape: Shape, classes: &[Classes; thing::COUNT]) -> Option<(
         }
     }
     Some((shape, shape.base.checked_add(stride)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partings_that_come_to_the_same_are_tried_once() {
+        assert_eq!(partings(&[1, 1]), <[Vec<usize>; 0]>::default());
+        assert_eq!(partings(&[1, 1, usize::MAX]), [vec![1]]);
+        assert_eq!(partings(&[1, 20, 30, 5_000]), [vec![1], vec![64], vec![1, 64]]);
+    }
 }
