@@ -56,6 +56,12 @@ pub(crate) fn is_of_handshake(it: &Difference<'_>) -> bool {
         };
     // To mseg that is the end. To conntrack it is not, if it had heard the server before.
     let is_refused = track.refused && !segment.is_from_client() && header.flags & SYN == 0;
+    // A FIN of the client's that lies before its SYN ends the handshake to conntrack alone; to mseg the window is the SYN's.
+    let (sender, receiver) = (track.side(segment.to_far), track.side(!segment.to_far));
+    let is_unheard = track.phase == Phase::SynRecv && receiver.finished && receiver.confirmed.is_none();
+    let is_beyond_syn = !segment.is_from_client()
+        && is_unheard
+        && later(header.sequence, sender.first.wrapping_add(receiver.opening_room()));
     // Of two openings at once.
     let is_second = track.opened_by_both && track.phase == Phase::SynSent;
     if is_second && !place.is_within() {
@@ -64,7 +70,8 @@ pub(crate) fn is_of_handshake(it: &Difference<'_>) -> bool {
     if track.answered_anew {
         return header.flags & SYN == 0;
     }
-    it.nft_denies() && (is_early || refuses) || it.mseg_denies() && (is_last && is_guess || knows_less || is_refused)
+    it.nft_denies() && (is_early || refuses)
+        || it.mseg_denies() && (is_last && is_guess || knows_less || is_refused || is_beyond_syn)
 }
 
 /// Whether a segment lies before what may still be sent, or acknowledges what was acknowledged long ago.

@@ -52,6 +52,11 @@ impl Side {
         self.room_for(self.said)
     }
 
+    /// Likewise, if it has said nothing but its SYN.
+    pub(crate) fn opening_room(&self) -> u32 {
+        self.room_for(0)
+    }
+
     fn room_for(&self, window: u32) -> u32 {
         let rounded = |window: u32, scale: u32| (window / (16 << scale) + 1) * (16 << scale);
         let opening = rounded(self.opening, self.offers.unwrap_or(0));
