@@ -56,7 +56,8 @@ pub(crate) fn is_of_handshake(it: &Difference<'_>) -> bool {
         };
     // To mseg that is the end. To conntrack it is not, if it had heard the server before.
     let is_refused = track.refused && !segment.is_from_client() && header.flags & SYN == 0;
-    // A FIN of the client's that lies before its SYN ends the handshake to conntrack alone; to mseg the window is the SYN's.
+    // A FIN of the client's that lies before its SYN ends the handshake to conntrack alone;
+    // mseg goes by the window of that SYN.
     let (sender, receiver) = (track.side(segment.to_far), track.side(!segment.to_far));
     let is_unheard = track.phase == Phase::SynRecv && receiver.finished && receiver.confirmed.is_none();
     let is_beyond_syn = !segment.is_from_client()
