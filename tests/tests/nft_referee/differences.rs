@@ -60,9 +60,11 @@ impl Difference<'_> {
     /// The TCP connection as far as it has passed.
     pub(crate) fn track(&self) -> Track {
         let mut track = Track::default();
-        for unit in self.passed() {
-            if let Some(header) = unit.packets.first().and_then(|packet| Header::of(packet)) {
-                track.pass(unit.to_far, &header);
+        for (unit, &passed) in self.before.iter().zip(self.passed) {
+            match unit.packets.first().and_then(|packet| Header::of(packet)) {
+                Some(header) if passed => track.pass(unit.to_far, &header),
+                Some(header) => track.deny(unit.to_far, &header),
+                None => {}
             }
         }
         track
@@ -130,8 +132,10 @@ pub(crate) const CLASSES: &[(&str, Predicate)] = &[
     }),
     ("icmp-error-quote", |it| {
         let cut_in_headers = |view: &View| view.quote().is_some() && view.quoted().is_none_or(|quoted| quoted.cut);
-        let impossible =
-            |view: &View| !view.ipv6 && view.quote().is_some_and(|quote| !matches!(quote.first(), Some(0x45..=0x4f)));
+        let impossible = |view: &View| {
+            let own = if view.ipv6 { 0x60..=0x6f } else { 0x45..=0x4f };
+            view.quote().is_some_and(|quote| quote.first().is_none_or(|byte| !own.contains(byte)))
+        };
         let cut_in_echo =
             |view: &View| view.quoted().is_some_and(|quoted| quoted.is_echo() && quoted.payload.len() < 8);
         (it.mseg_denies() && it.any(|view| cut_in_headers(view) || impossible(view)))

@@ -41,8 +41,10 @@ pub(crate) fn is_of_handshake(it: &Difference<'_>) -> bool {
     let is_last = track.phase == Phase::SynRecv && segment.is_from_client() && header.flags & SYN == 0;
     let is_guess = place.acknowledges_more < 0 || track.is_overshoot(segment.to_far, header);
     let knows_syn = header.flags & ACK != 0 && header.acknowledgement == track.side(!segment.to_far).end;
-    // A reset and an answer must show that they know the number of the SYN, too.
-    let knows_less = track.phase == Phase::SynSent && (header.resets() || header.answers()) && !knows_syn;
+    // A reset and an answer must show that they know the number of the SYN, too; so must another answer.
+    let is_another = track.phase == Phase::SynRecv && !segment.is_from_client() && header.answers();
+    let is_first = track.phase == Phase::SynSent && (header.resets() || header.answers());
+    let knows_less = (is_first || is_another) && !knows_syn;
     let refuses = !segment.is_from_client()
         && header.resets()
         && match track.phase {
@@ -52,6 +54,15 @@ pub(crate) fn is_of_handshake(it: &Difference<'_>) -> bool {
             }
             _ => false,
         };
+    // To mseg that is the end. To conntrack it is not, if it had heard the server before.
+    let is_refused = track.refused && !segment.is_from_client() && header.flags & SYN == 0;
+    // A FIN of the client's that lies before its SYN ends the handshake to conntrack alone;
+    // mseg goes by the window of that SYN.
+    let (sender, receiver) = (track.side(segment.to_far), track.side(!segment.to_far));
+    let is_unheard = track.phase == Phase::SynRecv && receiver.finished && receiver.confirmed.is_none();
+    let is_beyond_syn = !segment.is_from_client()
+        && is_unheard
+        && later(header.sequence, sender.first.wrapping_add(receiver.opening_room()));
     // Of two openings at once.
     let is_second = track.opened_by_both && track.phase == Phase::SynSent;
     if is_second && !place.is_within() {
@@ -60,7 +71,8 @@ pub(crate) fn is_of_handshake(it: &Difference<'_>) -> bool {
     if track.answered_anew {
         return header.flags & SYN == 0;
     }
-    it.nft_denies() && (is_early || refuses) || it.mseg_denies() && (is_last && is_guess || knows_less)
+    it.nft_denies() && (is_early || refuses)
+        || it.mseg_denies() && (is_last && is_guess || knows_less || is_refused || is_beyond_syn)
 }
 
 /// Whether a segment lies before what may still be sent, or acknowledges what was acknowledged long ago.
@@ -120,8 +132,11 @@ pub(crate) fn is_of_reset(it: &Difference<'_>) -> bool {
     let receiver = track.side(!segment.to_far);
     let is_before = receiver.acknowledged.is_some_and(|number| later(number, header.sequence));
     let is_outside = is_before || !segment.place.is_within();
-    let is_late = header.resets() && is_outside && (track.is_closing() || track.ignored.is_some());
-    it.mseg_denies() && is_late || header.flags & SYN == 0 && track.moved_by_reset
+    let is_late = is_outside && (track.is_closing() || track.ignored.is_some());
+    // It lies before what only mseg knows to be acknowledged.
+    let is_acknowledged = receiver.confirmed.is_some_and(|number| later(number, header.sequence));
+    it.mseg_denies() && header.resets() && (is_late || is_acknowledged)
+        || header.flags & SYN == 0 && track.moved_by_reset
 }
 
 /// Whether it is a SYN within a connection: of the server, if a rule allows it or a SYN of the client is under way, or a
@@ -157,7 +172,8 @@ pub(crate) fn is_of_wider_window(it: &Difference<'_>) -> bool {
     let acknowledges_less = i32::from(is_late);
     let base = receiver.heard.unwrap_or(sender.first);
     let [limit, twice] = [1, 2].map(|times| base.wrapping_add(times * receiver.widest_room()));
-    let is_open = segment.track.phase == Phase::Open || segment.track.is_closing();
+    let track = &segment.track;
+    let is_open = track.phase == Phase::Open || track.is_closing() || track.is_open_to_mseg();
     let overshoots = is_open && !later(header.sequence, twice) && later(twice, header.end);
     // Half of all numbers are behind, and twice the largest window is half of them.
     let is_too_far =

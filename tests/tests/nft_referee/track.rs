@@ -33,6 +33,12 @@ pub(crate) struct Side {
     pub(crate) overshot: Option<u32>,
     /// The number after what passed of it, but was taken for old.
     pub(crate) passed_over: Option<u32>,
+    /// The number after all that mseg believes it has sent: also what conntrack passes over, but no reset.
+    sent: u32,
+    /// Likewise, the highest number that it has acknowledged.
+    pub(crate) confirmed: Option<u32>,
+    /// Likewise, whether it has sent a FIN that is not older than what the other side has acknowledged.
+    closed: bool,
 }
 
 impl Side {
@@ -44,6 +50,11 @@ impl Side {
     /// Likewise, if mseg believes all segments.
     pub(crate) fn widest_room(&self) -> u32 {
         self.room_for(self.said)
+    }
+
+    /// Likewise, if it has said nothing but its SYN.
+    pub(crate) fn opening_room(&self) -> u32 {
+        self.room_for(0)
     }
 
     fn room_for(&self, window: u32) -> u32 {
@@ -78,6 +89,17 @@ pub(crate) enum Phase {
     Open,
 }
 
+/// What conntrack has last taken note of (`last_index`, `last_dir`, `last_end`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Last {
+    #[default]
+    Other,
+    /// A SYN of the client's that passed without a change.
+    Syn,
+    /// No SYN, FIN or reset: whose, and the number after it.
+    Segment(bool, u32),
+}
+
 /// A connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Track {
@@ -87,18 +109,24 @@ pub(crate) struct Track {
     sides: [Side; 2],
     /// Both sides have sent a SYN without ACK.
     pub(crate) opened_by_both: bool,
+    /// conntrack has heard the server before it has answered: something passed, or an answer by a wrong number did not.
+    early: bool,
+    /// And then a reset of the server's was the answer.
+    pub(crate) refused: bool,
     /// A reset has passed.
     pub(crate) reset: bool,
-    /// It has closed the connection.
+    /// It has closed the connection to mseg.
     aborted: bool,
-    /// A side has sent a FIN after its FIN, or one out of the window, or a reset that is not exact has closed: only to one of the two
-    /// have both sides closed.
+    /// One has closed it to conntrack, which knows of other numbers, and at times takes any.
+    taken: bool,
+    last: Last,
+    /// A side has sent a FIN after its FIN, or one out of the window: only to one of the two have both sides closed.
     is_over_in_doubt: bool,
     /// And then a SYN has passed; or one that was taken for nothing was answered.
     pub(crate) reopened_in_doubt: bool,
     /// A reset has changed what conntrack knows of the numbers.
     pub(crate) moved_by_reset: bool,
-    /// Both sides have sent a FIN, and something was sent since.
+    /// Both sides have sent a FIN, and something within the window was sent since.
     waits: bool,
     /// Whose the last segment was, if it was a reset.
     resetting: Option<bool>,
@@ -117,8 +145,24 @@ impl Track {
         self.reset || self.sides.iter().any(|side| side.finished)
     }
 
+    fn is_closing_to_conntrack(&self) -> bool {
+        self.taken || self.sides.iter().any(|side| side.finished)
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
-        self.aborted || self.is_over_in_doubt || self.sides.iter().all(|side| side.finished)
+        self.aborted || self.taken || self.is_over_in_doubt || self.have_closed().contains(&true)
+    }
+
+    /// Whether both sides have closed: to conntrack, to mseg.
+    fn have_closed(&self) -> [bool; 2] {
+        let all = |is: fn(&Side) -> bool| self.sides.iter().all(is);
+        [all(|side| side.finished), all(|side| side.closed)]
+    }
+
+    /// Whether mseg has seen the client acknowledge the server's SYN.
+    pub(crate) fn is_open_to_mseg(&self) -> bool {
+        let (client, server) = (self.side(self.client_is_near), self.side(!self.client_is_near));
+        self.phase == Phase::SynRecv && client.confirmed.is_some_and(|number| later(number, server.first))
     }
 
     /// Where a segment lies.
@@ -152,6 +196,11 @@ impl Track {
         self.resetting = header.resets().then_some(near);
     }
 
+    /// Takes note of a segment that was denied. conntrack takes the numbers of an answer even so.
+    pub(crate) fn deny(&mut self, near: bool, header: &Header) {
+        self.early |= header.answers() && self.phase == Phase::SynSent && near != self.client_is_near;
+    }
+
     fn pass_by_flags(&mut self, near: bool, header: &Header) {
         if header.resets() {
             self.pass_reset(near, header);
@@ -161,22 +210,30 @@ impl Track {
             self.pass_answer(near, header);
         } else if matches!(self.phase, Phase::SynRecv | Phase::Open) {
             self.pass_segment(near, header);
+        } else {
+            self.early |= self.phase == Phase::SynSent && near != self.client_is_near;
         }
     }
 
     fn pass_reset(&mut self, near: bool, header: &Header) {
-        let is_exact = self.side(!near).acknowledged.is_none_or(|number| number == header.sequence);
-        let is_train = header.sequence == self.side(near).end;
-        let is_open = self.phase == Phase::Open && !self.is_closing();
-        // After a FIN or a reset, no window is looked at.
-        if matches!(self.phase, Phase::SynRecv | Phase::Open) && !self.is_closing() {
+        let (sender, receiver) = (self.side(near), self.side(!near));
+        let is = |number: Option<u32>| number.is_none_or(|number| number == header.sequence);
+        let closes = is(receiver.confirmed) || header.sequence == sender.sent;
+        let is_at_end = is(receiver.acknowledged) || self.last == Last::Segment(near, header.sequence);
+        let mut is_taken = true;
+        // After a FIN or a reset that closes, no window is looked at.
+        if matches!(self.phase, Phase::SynRecv | Phase::Open) && !self.is_closing_to_conntrack() {
+            // Behind a SYN that changed nothing no number is compared.
+            let is_any = self.phase == Phase::SynRecv || self.last == Last::Syn;
+            is_taken = self.place(near, header).is_within() && (is_at_end || is_any);
             let before = self.sides;
             self.pass_segment(near, header);
             self.moved_by_reset |= self.sides != before;
         }
+        self.refused |= self.phase == Phase::SynSent && self.early && near != self.client_is_near;
         self.reset |= self.phase != Phase::Nothing;
-        self.aborted |= self.reset && (is_exact || is_train);
-        self.is_over_in_doubt |= self.reset && !is_open && !is_exact;
+        self.aborted |= self.reset && closes;
+        self.taken |= self.reset && is_taken;
     }
 
     fn pass_syn(&mut self, near: bool, header: &Header) {
@@ -187,18 +244,25 @@ impl Track {
                 self.opened_by_both = true;
                 self.open(near, header);
             }
-            Phase::SynSent => self.open(near, header),
+            Phase::SynSent => {
+                (self.refused, self.aborted, self.taken) = (false, false, false);
+                self.open(near, header);
+            }
             Phase::Nothing => self.start(near, header),
             _ if self.is_closed() => self.start(near, header),
-            _ if from_client => self.ignored = Some(*header),
+            _ if from_client => (self.ignored, self.last) = (Some(*header), Last::Syn),
             _ => {}
         }
     }
 
     fn start(&mut self, near: bool, header: &Header) {
         let closed_in_doubt = if self.reset { self.resetting != Some(near) } else { !self.waits };
-        let reopened_in_doubt =
-            self.reopened_in_doubt || self.is_over_in_doubt || self.phase != Phase::Nothing && closed_in_doubt;
+        let [by_conntrack, by_mseg] = self.have_closed();
+        let reopened_in_doubt = self.reopened_in_doubt
+            || self.is_over_in_doubt
+            || self.aborted != self.taken
+            || by_conntrack != by_mseg
+            || self.phase != Phase::Nothing && closed_in_doubt;
         *self = Self { phase: Phase::SynSent, client_is_near: near, reopened_in_doubt, ..Self::default() };
         self.open(near, header);
     }
@@ -207,6 +271,7 @@ impl Track {
         self.sides[usize::from(near)] = Side {
             first: header.sequence,
             end: header.end,
+            sent: header.end,
             limit: header.end,
             opening: header.window,
             window: header.window.max(1),
@@ -217,6 +282,7 @@ impl Track {
     }
 
     fn pass_answer(&mut self, near: bool, header: &Header) {
+        self.last = Last::Other;
         let client = !near;
         match (self.phase, self.ignored) {
             (Phase::SynSent, _) if client == self.client_is_near => {}
@@ -232,6 +298,7 @@ impl Track {
         }
         self.open(near, header);
         self.phase = Phase::SynRecv;
+        self.believe(near, header);
         self.hear(near, header);
         if self.sides.iter().any(|side| side.offers.is_none()) {
             self.sides.iter_mut().for_each(|side| side.scale = 0);
@@ -240,8 +307,8 @@ impl Track {
     }
 
     fn pass_segment(&mut self, near: bool, header: &Header) {
+        self.believe(near, header);
         self.hear(near, header);
-        self.waits |= self.sides.iter().all(|side| side.finished);
         if self.is_overshoot(near, header) {
             let sender = &mut self.sides[usize::from(near)];
             if later(sender.end, header.end) {
@@ -260,6 +327,7 @@ impl Track {
             }
             return;
         }
+        self.waits |= self.sides.iter().all(|side| side.finished);
         let over = place.overshoot;
         if over > 0 {
             self.sides[usize::from(!near)].window += over.cast_unsigned();
@@ -272,12 +340,33 @@ impl Track {
             }
             sender.end = header.end;
         }
+        self.last = if header.flags & (FIN | RST) == 0 { Last::Segment(near, header.end) } else { Last::Other };
         self.is_over_in_doubt |= sender.finished && header.flags & FIN != 0;
         sender.finished |= header.flags & FIN != 0;
         self.acknowledge(near, header);
         let is_guess = header.flags & FIN != 0 && self.side(!near).acknowledged.is_none_or(|it| !later(header.end, it));
         if from_client && !header.resets() && !is_guess {
             self.phase = Phase::Open;
+        }
+    }
+
+    /// What mseg takes note of: all within the window as it keeps it.
+    fn believe(&mut self, near: bool, header: &Header) {
+        let receiver = self.side(!near);
+        let base = receiver.confirmed.unwrap_or(self.side(near).first);
+        let limit = base.wrapping_add(receiver.widest_room());
+        let is_guess = header.flags & FIN != 0 && receiver.confirmed.is_some_and(|it| !later(header.end, it));
+        let opens = self.phase == Phase::SynRecv && near == self.client_is_near;
+        if header.flags & (RST | ACK) != ACK || later(header.sequence, limit) || opens && is_guess {
+            return;
+        }
+        let sender = &mut self.sides[usize::from(near)];
+        sender.closed |= header.flags & FIN != 0 && !is_guess;
+        if later(header.end, sender.sent) {
+            sender.sent = header.end;
+        }
+        if sender.confirmed.is_none_or(|before| later(header.acknowledgement, before)) {
+            sender.confirmed = Some(header.acknowledgement);
         }
     }
 
