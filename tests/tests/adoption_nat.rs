@@ -26,6 +26,7 @@ const WEB: &str = "default in deny\ndefault out deny\nrule web allow both tcp to
 
 on_both_hooks! {
     forwarded_flows_are_adopted,
+    forwarded_connection_that_conntrack_picked_up_is_adopted_whoever_spoke_first,
     forwarded_flows_behind_snat_are_adopted_on_both_sides,
     redirected_connection_is_adopted_by_the_port_on_the_wire,
     forwarded_flow_that_no_attached_interface_sees_is_reported,
@@ -116,6 +117,27 @@ fn forwarded_flows_are_adopted(lab: &Lab) -> Result<()> {
     }
     ensure!(number(&lab.stats()?, "/packets/denied")? == 0, "{:#}", lab.stats()?);
     Ok(())
+}
+
+fn forwarded_connection_that_conntrack_picked_up_is_adopted_whoever_spoke_first(lab: &Lab) -> Result<()> {
+    require_tool!("nft");
+    let far = network::far(lab)?;
+    network::route(lab, &far)?;
+    let (mut connections, _) = flows(lab, &far)?;
+    nft(&lab.server, TRACK)?;
+    // To conntrack the server has opened them.
+    connections.iter_mut().try_for_each(|connection| connection.exchange_to_client(1000))?;
+    connections.iter().try_for_each(tcp::Connection::settle)?;
+    expect(&enforce(lab, &[PROTECTED, FAR_INTERFACE])?, "/by_protocol/tcp", 2)?;
+    connections.iter_mut().try_for_each(|connection| connection.exchange_to_client(1000))?;
+    connections.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
+    for connection in &connections {
+        let (client, server) = (connection.client.local_addr()?, connection.client.peer_addr()?);
+        let session = session(lab, (client.ip(), client.port()), server)?;
+        expect(&session, "/direction", "in")?;
+        expect(&session, "/rule", "through")?;
+    }
+    expect(&lab.stats()?, "/packets/denied", 0)
 }
 
 fn forwarded_flows_behind_snat_are_adopted_on_both_sides(lab: &Lab) -> Result<()> {

@@ -161,7 +161,7 @@ pub struct Session {
     pub rule: u32,
     /// The policy generation it was judged in; 0, which no generation has, for one that is yet to be judged.
     pub generation: u32,
-    /// The interface of its first packet.
+    /// The interface of its first packet; 0 if that is not known.
     pub ifindex: u32,
     /// When it was created: ticks.
     pub created: u32,

@@ -234,7 +234,7 @@ fn judge_once(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Sessio
     if judgement != judge::STALE_SESSION {
         return judgement;
     }
-    if rejudge::judge_anew(env, key, session) == rejudge::FORGOTTEN {
+    if rejudge::judge_anew(env, key, session, sender_is_lower) == rejudge::FORGOTTEN {
         return judge::NO_SESSION;
     }
     judge::judge_session(env, packet, key, session, sender_is_lower | judge::REJUDGED)

@@ -28,12 +28,17 @@ pub(crate) const FORGOTTEN: u32 = 2;
 
 /// Judges a session in the active generation; [`FORGOTTEN`], 1, or 0 if that one's maps are damaged.
 #[unsafe(no_mangle)]
-pub extern "C" fn judge_anew(env: *const Env, key: *const SessionKey, session: *mut Session) -> u32 {
+pub extern "C" fn judge_anew(
+    env: *const Env,
+    key: *const SessionKey,
+    session: *mut Session,
+    sender_is_lower: u32,
+) -> u32 {
     // One after the other, here where little stack is used: calls within calls would need more than there is.
     decide_session(env, key, session, AS_OPENED);
     if is_in_doubt(key, session) != 0 {
         decide_session(env, key, session, TURNED);
-        if turn(session) == 0 {
+        if turn(env, session, sender_is_lower) == 0 {
             decide_session(env, key, session, AS_OPENED);
         }
     }
@@ -137,15 +142,23 @@ pub extern "C" fn is_in_doubt(key: *const SessionKey, session: *const Session) -
 
 /// Takes a session for opened by its other side, if the policy allows that, which was asked last. 1 if so.
 #[unsafe(no_mangle)]
-pub extern "C" fn turn(session: *mut Session) -> u32 {
-    if session.is_null() || !Decision::allows(classify::decision()) {
+pub extern "C" fn turn(env: *const Env, session: *mut Session, sender_is_lower: u32) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), false) = (unsafe { (env.as_ref(), session.is_null()) }) else {
+        return 0;
+    };
+    if !Decision::allows(classify::decision()) {
         return 0;
     }
     // SAFETY: as in `tables::is_expired`. Should another CPU do the same at this moment, the sides are turned back at worst:
     // no window is checked of a session that was picked up. The flags are last, which say whose they are.
     unsafe {
         let before = *session;
-        let (flags, ifindex) = turned(&before);
+        let (flags, mut ifindex) = turned(&before);
+        let is_clients = (flags & FLAG_CLIENT_IS_LOWER != 0) == (sender_is_lower != 0);
+        if ifindex == 0 && is_clients && !env.is_out() {
+            ifindex = env.ifindex;
+        }
         (*session).to_server = before.to_client;
         (*session).to_client = before.to_server;
         (*session).client = before.server;

@@ -25,6 +25,10 @@ const CTA_TUPLE_IP: u16 = 1;
 const CTA_TUPLE_PROTO: u16 = 2;
 const CTA_PROTOINFO_TCP: u16 = 1;
 const CTA_PROTOINFO_TCP_STATE: u16 = 1;
+/// `struct nf_ct_tcp_flags` of either side: flags, mask.
+const CTA_PROTOINFO_TCP_FLAGS: [u16; 2] = [4, 5];
+/// No windows are checked. Both sides have it if the first packet was no SYN (`tcp_new` in nf_conntrack_proto_tcp.c).
+const IP_CT_TCP_FLAG_BE_LIBERAL: u8 = 0x08;
 const IPS_SEEN_REPLY: u32 = 1 << 1;
 
 /// The addresses of one direction, by whom its packets come from and go to.
@@ -46,6 +50,8 @@ pub(crate) struct Tracked {
     pub(crate) replied: bool,
     /// `enum tcp_conntrack`, whose first nine are those of the ABI's `TcpState`.
     pub(crate) tcp_state: Option<u8>,
+    /// It was picked up in mid-stream: who opened it is a guess.
+    pub(crate) picked_up: bool,
 }
 
 /// Reads all flows; none if the kernel has no nf_conntrack, or it is not loaded.
@@ -67,11 +73,17 @@ fn parse(attributes: &[u8]) -> Option<Tracked> {
     let (protocol, original) = tuple(attribute(attributes, CTA_TUPLE_ORIG)?)?;
     let (_, reply) = tuple(attribute(attributes, CTA_TUPLE_REPLY)?)?;
     let status = u32::from_be_bytes(bytes_at(attribute(attributes, CTA_STATUS)?, 0)?);
-    let tcp_state = attribute(attributes, CTA_PROTOINFO)
-        .and_then(|info| attribute(info, CTA_PROTOINFO_TCP))
-        .and_then(|tcp| attribute(tcp, CTA_PROTOINFO_TCP_STATE))
-        .and_then(|state| state.first().copied());
-    Some(Tracked { protocol, original, reply, replied: status & IPS_SEEN_REPLY != 0, tcp_state })
+    let tcp = attribute(attributes, CTA_PROTOINFO).and_then(|info| attribute(info, CTA_PROTOINFO_TCP));
+    let first = |kind| attribute(tcp?, kind)?.first().copied();
+    let is_liberal = |kind| first(kind).is_some_and(|flags| flags & IP_CT_TCP_FLAG_BE_LIBERAL != 0);
+    Some(Tracked {
+        protocol,
+        original,
+        reply,
+        replied: status & IPS_SEEN_REPLY != 0,
+        tcp_state: first(CTA_PROTOINFO_TCP_STATE),
+        picked_up: CTA_PROTOINFO_TCP_FLAGS.into_iter().all(is_liberal),
+    })
 }
 
 fn tuple(attributes: &[u8]) -> Option<(u8, Tuple)> {
@@ -125,6 +137,22 @@ mod tests {
         assert_eq!(tracked.original.source.to_string(), "192.0.2.1:4000");
         assert_eq!(tracked.original.destination.to_string(), "198.51.100.1:80");
         assert_eq!(tracked.reply.source.to_string(), "10.0.0.1:8080");
+    }
+
+    #[test]
+    fn an_entry_that_both_sides_have_as_liberal_was_picked_up() {
+        let of = |flags: [u8; 2]| {
+            let [original, reply] = flags.map(|flags| [flags, 0]);
+            let tcp = list(&[(CTA_PROTOINFO_TCP_FLAGS[0], &original), (CTA_PROTOINFO_TCP_FLAGS[1], &reply)]);
+            list(&[
+                (CTA_TUPLE_ORIG, &tuple_of([192, 0, 2, 1], 4000, [198, 51, 100, 1], 80)),
+                (CTA_TUPLE_REPLY, &tuple_of([198, 51, 100, 1], 80, [192, 0, 2, 1], 4000)),
+                (CTA_STATUS, &0u32.to_be_bytes()),
+                (CTA_PROTOINFO, &list(&[(CTA_PROTOINFO_TCP, &tcp)])),
+            ])
+        };
+        assert!(parse(&of([0x0a, 0x0a])).unwrap().picked_up);
+        assert!(!parse(&of([0x0a, 0x02])).unwrap().picked_up && !parse(&entry()).unwrap().picked_up);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(crate) struct Flow {
     pub(crate) bound: u32,
     /// Whether it is a socket's, whose near end is certainly here.
     pub(crate) local: bool,
+    /// Whether it may be the other side that opened it.
+    pub(crate) guessed: bool,
 }
 
 impl Flow {
@@ -103,6 +105,7 @@ fn of_socket(socket: &Socket, is_server: bool, translated: &Translated) -> Found
         fins: 0,
         bound: socket.bound,
         local: true,
+        guessed: false,
     };
     // A UDP socket with a peer is meant to be answered, whether it was yet or not.
     if socket.protocol != protocol::TCP {
@@ -159,6 +162,7 @@ fn of_side(tracked: &Tracked, client: Endpoint, server: Endpoint, towards: Towar
         fins: 0,
         bound: 0,
         local: false,
+        guessed: tracked.picked_up,
     };
     if tracked.protocol != protocol::TCP {
         return if tracked.replied { Found::Flow(flow) } else { Found::Idle(flow) };
@@ -185,7 +189,14 @@ mod tests {
     fn tracked(original: [&str; 2], reply: [&str; 2], tcp_state: u8) -> Tracked {
         let tuple = |[source, destination]: [&str; 2]| Tuple { source: end(source), destination: end(destination) };
         let (original, reply) = (tuple(original), tuple(reply));
-        Tracked { protocol: protocol::TCP, original, reply, replied: true, tcp_state: Some(tcp_state) }
+        Tracked {
+            protocol: protocol::TCP,
+            original,
+            reply,
+            replied: true,
+            tcp_state: Some(tcp_state),
+            picked_up: false,
+        }
     }
 
     fn socket(local: &str, remote: &str, state: u8) -> Socket {

@@ -294,7 +294,7 @@ fn is_outdated(session: &Session, flow: &Flow, client_is_lower: bool, looked: &C
     let before = time::ticks_since(looked.tick(), session.last_seen_tick) > 0;
     let picked_up = session.flags & FLAG_PICKED_UP != 0 && session.fins & ADOPTED == 0;
     let turned = picked_up && (session.flags & FLAG_CLIENT_IS_LOWER != 0) != client_is_lower;
-    flow.protocol == protocol::TCP && (differs && before || turned)
+    flow.protocol == protocol::TCP && (differs && before || turned && !flow.guessed)
 }
 
 /// Why flows are not known that no connected socket tells of.

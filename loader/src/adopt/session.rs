@@ -2,10 +2,12 @@
 
 use mseg_ebpf::{
     abi::{
-        interface::{FLAG_INGRESS_ONLY, Interface, ROLE_WORKLOAD},
+        interface::{FLAG_INGRESS_ONLY, Interface, ROLE_HOST, ROLE_WORKLOAD},
         policy::timeout,
         rule,
-        session::{ADOPTED, FLAG_CLIENT_IS_LOWER, FLAG_LIBERAL, FLAG_OUT, FLAG_PICKED_UP, OWN, Session, SessionKey},
+        session::{
+            ADOPTED, FLAG_CLIENT_IS_LOWER, FLAG_LIBERAL, FLAG_OUT, FLAG_PICKED_UP, OWN, PASSES_ON, Session, SessionKey,
+        },
         time,
     },
     packet::{Packet, mapped},
@@ -50,7 +52,11 @@ pub(super) fn adopted_session(
     if client_is_lower {
         flags |= FLAG_CLIENT_IS_LOWER;
     }
-    let mut fins = flow.fins | ADOPTED;
+    let mut fins = flow.fins | if flow.guessed { 0 } else { ADOPTED };
+    if flow.guessed && interface.role == ROLE_HOST {
+        // No socket has it, so that it is forwarded.
+        fins |= PASSES_ON;
+    }
     if is_out(flow.towards, interface) {
         flags |= FLAG_OUT;
         if flow.local {
@@ -85,7 +91,7 @@ fn is_out(towards: Towards, interface: &Interface) -> bool {
 mod tests {
     use mseg_ebpf::{
         abi::{
-            interface::{HOOK_TCX, NAME_LEN, ROLE_HOST},
+            interface::{HOOK_TCX, NAME_LEN},
             session::{SessionState, TcpState},
         },
         packet::protocol,
@@ -136,6 +142,7 @@ mod tests {
             fins: 1,
             bound: 0,
             local: true,
+            guessed: false,
         };
         let mut timeouts = [0; timeout::COUNT];
         timeouts[timeout::TCP_FIN_WAIT] = 77;
@@ -154,5 +161,10 @@ mod tests {
             adopted_session(&flow, lower, 9, &interface(ROLE_HOST, 0), &timeouts, &clock).fins
         };
         assert_eq!((session.fins, outward(false), outward(true)), (1 | ADOPTED, 1 | ADOPTED, 1 | ADOPTED | OWN));
+        let guess = |role| {
+            let flow = Flow { guessed: true, local: false, ..flow };
+            adopted_session(&flow, lower, 9, &interface(role, 0), &timeouts, &clock).fins
+        };
+        assert_eq!((guess(ROLE_HOST), guess(ROLE_WORKLOAD)), (1 | PASSES_ON, 1));
     }
 }

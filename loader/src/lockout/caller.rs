@@ -111,6 +111,7 @@ const fn incoming_flow(client: Endpoint, server: Endpoint) -> Flow {
         fins: 0,
         bound: 0,
         local: true,
+        guessed: false,
     }
 }
 

@@ -54,9 +54,9 @@ impl Context {
         name(&self.rules, id)
     }
 
-    /// The name of an interface; `#7` for an index that is not attached any more.
+    /// The name of an interface; `#7` for an index that is not attached any more, `-` for one that is not known.
     pub fn interface(&self, ifindex: u32) -> Cow<'_, str> {
-        name(&self.interfaces, ifindex)
+        if ifindex == 0 { "-".into() } else { name(&self.interfaces, ifindex) }
     }
 }
 
