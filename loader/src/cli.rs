@@ -168,14 +168,21 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
             for warning in lockout::check_attach(&options, arguments.force)? {
                 tracing::warn!("{warning}");
             }
-            output.attached(&options.instance, &attach::attach(&options)?)
+            let done = attach::attach(&options)?;
+            output.attached(&options.instance, &done).map_err(|error| untold(error, &options.instance))
         }
         Command::Detach(arguments) => {
             let options = DetachOptions { instance, interfaces: arguments.interfaces, all: arguments.all };
-            output.detached(&options.instance, &attach::detach(&options)?)
+            let done = attach::detach(&options)?;
+            output.detached(&options.instance, &done).map_err(|error| untold(error, &options.instance))
         }
         Command::Status => output.status(&attach::status(&instance)?),
     }
+}
+
+/// What was done and could not be said.
+fn untold(error: Error, instance: &Options) -> Error {
+    error.of_telling(format!("mseg-loader status {}", instance.arguments()).trim_end())
 }
 
 /// A wrong command line, or a request for help.

@@ -73,6 +73,13 @@ impl Error {
         self
     }
 
+    /// What was to be changed is changed, and only telling of it failed; `show` is the command that does.
+    #[must_use]
+    pub fn of_telling(self, show: &str) -> Self {
+        let message = format!("the change was made and holds, but what it did cannot be told: {}", self.message);
+        Self { message, ..self }.hint(format!("`{show}` shows what holds"))
+    }
+
     /// A failed system call: `what` reads "cannot <what>". EPERM and EACCES become [`Code::Permission`].
     pub fn system(what: impl fmt::Display, error: &io::Error) -> Self {
         let denied = error.kind() == io::ErrorKind::PermissionDenied;

@@ -65,8 +65,7 @@ fn set(run: &mut Run<'_>, mode: Mode, confirm: Option<Duration>, force: bool) ->
     let lock = instance.lock()?;
     lockout::check(run, &instance, &Change { mode: Some(mode), force, ..Change::default() })?;
     generation::set_mode(&instance, &lock, mode, confirm)?;
-    let report = read(run, &instance)?;
-    run.output.done(&report)?;
+    run.done(read(run, &instance))?;
     Ok(Outcome::Done)
 }
 

@@ -16,7 +16,7 @@ use mseg::{
 use crate::{
     cli::{Cli, Command, command, wants_json},
     completions, denied, doctor, explain, mode,
-    output::Output,
+    output::{Output, Report},
     policy, rule, session, stats, status,
     stop::Stop,
     usage,
@@ -47,6 +47,24 @@ impl Run<'_> {
     /// Opens the instance.
     pub(crate) fn open(&self, access: Access) -> Result<Instance> {
         Instance::open(&self.options, access)
+    }
+
+    /// Says what a change did. If that fails, the error says that the change holds: nobody shall have to guess.
+    pub(crate) fn done<R: Report>(&mut self, report: Result<R>) -> Result<R, Stop> {
+        self.say(report).map_err(|stop| match stop {
+            Stop::Error(error) => {
+                let show = format!("msegctl status {}", self.options.arguments());
+                error.of_telling(show.trim_end()).into()
+            }
+            Stop::Pipe => stop,
+        })
+    }
+
+    fn say<R: Report>(&mut self, report: Result<R>) -> Result<R, Stop> {
+        let report = report?;
+        self.output.unless_quiet(&report)?;
+        self.output.out.flush()?;
+        Ok(report)
     }
 
     /// The clock and the names of the instance.

@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::chown, thread, time::Duration};
 use anyhow::{Result, ensure};
 use mseg_tests::{
     bpf,
+    bpffs::BPFFS,
     documents::{expect, number},
     event,
     hook::Attached,
@@ -13,6 +14,7 @@ use mseg_tests::{
     traffic::{icmp::Pinger, tcp, udp},
     wait::eventually,
 };
+use nix::mount::{MsFlags, mount};
 
 const WEB: &str = "default in deny\ndefault out allow\nrule web allow in tcp to any port 80\n";
 const BROKEN: &str = "default in deny\nrule web allow in tcp to any port 80\nrule bad allow in tcp to any prot 81\n";
@@ -22,6 +24,8 @@ on_both_hooks! {
     user_without_privilege_is_refused,
     bpffs_is_mounted_where_it_is_missing,
     directory_that_is_no_bpffs_is_refused,
+    read_only_bpffs_is_named_and_nothing_changes,
+    change_that_cannot_be_told_says_that_it_holds,
     foreign_pin_directory_is_refused,
     foreign_file_in_the_pin_directory_is_refused,
     foreign_map_under_one_of_our_names_is_refused,
@@ -77,6 +81,62 @@ fn directory_that_is_no_bpffs_is_refused(lab: &Lab) -> Result<()> {
     lab.mounts.run(|| fs::create_dir("/run/plain"))?;
     fs_refused(lab, "/run/nosuch")?;
     fs_refused(lab, "/run/programs/mseg-loader")
+}
+
+fn read_only_bpffs_is_named_and_nothing_changes(lab: &Lab) -> Result<()> {
+    let remount = |read_only| {
+        let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | read_only;
+        lab.mounts.run(|| mount::<str, str, str, str>(None, BPFFS, None, flags, None))
+    };
+    let complaint = ["nothing can be pinned under /sys/fs/bpf", "ead-only", "hint: mount -o remount,rw /sys/fs/bpf"];
+    let attach = ["attach", PROTECTED, "--hook", lab.hook().name()];
+    remount(MsFlags::MS_RDONLY)?;
+    lab.run("mseg-loader", &attach)?.exits(1)?.complains(&complaint)?;
+    remount(MsFlags::empty())?;
+    lab.is_clean()?;
+    lab.attach(&["--policy", lab.policy(WEB)?])?;
+    let before = lab.ctl(&["policy", "show"])?.stdout;
+    remount(MsFlags::MS_RDONLY)?;
+    for change in [&["policy", "apply", lab.policy("default in deny\n")?, "--force"][..], &["rule", "delete", "web"]] {
+        lab.run("msegctl", change)?.exits(1)?.complains(&complaint)?;
+    }
+    ensure!(lab.ctl(&["policy", "show"])?.stdout == before, "the policy is unchanged");
+    // The way out needs no pin.
+    lab.ctl(&["mode", "set", "enforce"])?;
+    lab.ctl(&["mode", "set", "observe"])?;
+    remount(MsFlags::empty())?;
+    // Not only this mount, but the file system: then maps cannot be opened for writing either.
+    let remount = |flags| lab.mounts.run(|| mount::<str, str, str, str>(None, BPFFS, None, flags, None));
+    remount(MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY)?;
+    lab.run("msegctl", &["mode", "set", "enforce"])?.exits(1)?.complains(&complaint[1..])?;
+    remount(MsFlags::MS_REMOUNT)?;
+    lab.ctl(&["rule", "delete", "web"])?;
+    lab.is_attached()
+}
+
+fn change_that_cannot_be_told_says_that_it_holds(lab: &Lab) -> Result<()> {
+    let into_full = |line: &str| lab.run("/bin/sh", &["-c", &format!("/run/programs/{line} > /dev/full")])?.exits(1);
+    let says = |status: &str| ["the change was made and holds", "No space left", "hint", status].map(str::to_owned);
+    let complains = |line: &str, status: &str| into_full(line)?.complains(&says(status).each_ref().map(|part| &**part));
+    let hook = lab.hook().name();
+    complains(&format!("mseg-loader attach {PROTECTED} --hook {hook}"), "mseg-loader status")?;
+    lab.is_attached()?;
+    let policy = lab.policy(WEB)?;
+    complains(&format!("msegctl policy apply --force {policy}"), "msegctl status")?;
+    ensure!(lab.ctl(&["policy", "show"])?.stdout.contains("rule web"), "the policy is active");
+    complains("msegctl mode set enforce --force", "msegctl status")?;
+    expect(&lab.json(&["mode", "show"])?, "/mode", "enforce")?;
+    complains("msegctl rule delete web --force", "msegctl status")?;
+    ensure!(!lab.ctl(&["policy", "show"])?.stdout.contains("rule web"), "the rule is gone");
+    complains("msegctl policy rollback --force --confirm 1h", "msegctl status")?;
+    complains("msegctl policy confirm", "msegctl status")?;
+    ensure!(lab.ctl(&["policy", "show"])?.stdout.contains("rule web"), "it is back for good");
+    complains("msegctl session delete --all", "msegctl status")?;
+    // Nothing is changed by those that only look.
+    for line in [&*format!("msegctl policy apply --dry-run {policy}"), &format!("msegctl policy check {policy}")] {
+        ensure!(!into_full(line)?.stderr.contains("holds"), "{line} changes nothing");
+    }
+    Ok(())
 }
 
 fn foreign_pin_directory_is_refused(lab: &Lab) -> Result<()> {

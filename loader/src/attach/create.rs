@@ -25,6 +25,7 @@ pub(super) fn enter(paths: &Paths, signals: &Blocked, undo: &mut Undo) -> Result
         let path = paths.bpffs.clone();
         undo.push(move || bpffs::unmount(&path));
     }
+    bpffs::require_writable(&paths.bpffs)?;
     paths.check_owner()?;
     loop {
         for directory in [&paths.root, &paths.instance] {

@@ -8,7 +8,7 @@ use mseg_ebpf::abi::policy::{
 };
 
 use super::{
-    item::{Interner, Item},
+    item::{Interner, Item, by_rule},
     partition::{Classes, Partition},
 };
 
@@ -102,22 +102,9 @@ pub(super) fn combine<'a>(
     {
         return Ok(first);
     }
-    let sizes = sizes(items, &classes);
+    let sizes = by_rule(items.iter().filter(|item| !item.audit), |item| size(item, &classes));
     let spread = if best <= MOST_TRIED { Combined::new(items, classes) } else { None };
     spread.ok_or(TooManyVerdicts(sizes))
-}
-
-/// The entries of each rule, the largest first.
-fn sizes<'a>(items: &[Item<'a>], classes: &[Classes; thing::COUNT]) -> Vec<(&'a str, u64)> {
-    // A built-in rule is several items.
-    let mut of_rules: HashMap<&str, u64> = HashMap::new();
-    for item in items.iter().filter(|item| !item.audit) {
-        let sum = of_rules.entry(item.name).or_default();
-        *sum = sum.saturating_add(size(item, classes));
-    }
-    let mut sizes: Vec<(&str, u64)> = of_rules.into_iter().collect();
-    sizes.sort_by_key(|(name, size)| (std::cmp::Reverse(*size), *name));
-    sizes
 }
 
 /// Ways to part sets into layers, by their widths.

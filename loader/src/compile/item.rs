@@ -1,6 +1,6 @@
 //! The rules in the order in which they are asked, each as sets of what it looks at.
 
-use std::{collections::HashMap, hash::Hash};
+use std::{cmp::Reverse, collections::HashMap, hash::Hash};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use mseg_ebpf::abi::{
@@ -96,6 +96,18 @@ impl<'a> Items<'a> {
         builder.items
     }
 
+    /// How many sets there are, by thing.
+    pub(super) fn sets(&self) -> [usize; thing::COUNT] {
+        let [sources, destinations] = &self.networks;
+        [
+            sources.values.len(),
+            destinations.values.len(),
+            self.services.values.len(),
+            self.source_ports.values.len(),
+            self.interfaces.values.len(),
+        ]
+    }
+
     /// The sets that are all addresses of a family, by thing.
     pub(super) fn whole(&self) -> [Vec<u32>; thing::COUNT] {
         let whole = |networks: &[IpNet]| networks.len() == 1 && networks[0].prefix_len() == 0;
@@ -106,6 +118,22 @@ impl<'a> Items<'a> {
         }
         found
     }
+}
+
+/// The sizes of the rules that somebody wrote, the largest first.
+pub(super) fn by_rule<'i, 'a: 'i>(
+    items: impl IntoIterator<Item = &'i Item<'a>>,
+    size: impl Fn(&Item<'a>) -> u64,
+) -> Vec<(&'a str, u64)> {
+    // The lines of the failsafe are several items of one name.
+    let mut of_rules: HashMap<&str, u64> = HashMap::new();
+    for item in items.into_iter().filter(|item| item.verdict.rule() != rule::DHCP) {
+        let sum = of_rules.entry(item.name).or_default();
+        *sum = sum.saturating_add(size(item));
+    }
+    let mut sizes: Vec<(&str, u64)> = of_rules.into_iter().collect();
+    sizes.sort_by_key(|(name, size)| (Reverse(*size), *name));
+    sizes
 }
 
 struct Builder<'a> {

@@ -28,8 +28,8 @@ use mseg_ebpf::abi::{
 use self::{
     address::{Family, Networks},
     combine::{Combined, combine},
-    item::{Interner, Item, Items},
-    partition::{Partition, TooMany},
+    item::{Interner, Item, Items, by_rule},
+    partition::{MOST_MEMBERSHIPS, Partition, TooMany},
     service::Pages,
 };
 pub(crate) use self::{check::check, item::built_in};
@@ -48,6 +48,8 @@ pub const MAX_TEXT: usize = TEXT_CHUNK * TEXT_CHUNKS as usize;
 
 /// Rules that a refusal names.
 const NAMED: usize = 5;
+/// The part of the largest rule that another one must have to be named beside it.
+const HARDLY: u64 = 100;
 
 /// A policy as the maps hold it.
 #[derive(Clone, Debug)]
@@ -64,8 +66,8 @@ pub struct Compiled {
 ///
 /// # Errors
 /// [`Code::InvalidPolicy`] if the policy makes no sense, or does not fit in the maps: more than [`MAX_TEXT`] bytes of
-/// text, [`MAX_VERDICTS`] combinations, [`MAX_NETWORKS`] networks or [`MAX_AUDITS`] rules with `audit`, or more rules
-/// than there are ids.
+/// text, [`MAX_VERDICTS`] combinations, [`MAX_NETWORKS`] networks or [`MAX_AUDITS`] rules with `audit`, more overlaps than
+/// can be told apart in reasonable time, or more rules than there are ids.
 pub fn compile(policy: &Policy, ids: &mut RuleIds) -> Result<Compiled> {
     let text = policy.to_string();
     if text.len() > MAX_TEXT {
@@ -99,19 +101,21 @@ fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<T
     }
 
     let mut partitions: [Partition; thing::COUNT] = std::array::from_fn(|_| Partition::new());
-    let mut families = |thing: usize| -> Result<[Family; 2], TooMany> {
-        let (sets, partition) = (&all.networks[thing].values, &mut partitions[thing]);
+    let families = |thing: usize, partition: &mut Partition| -> Result<[Family; 2], TooMany> {
+        let sets = &all.networks[thing].values;
         Ok([Family::new(false, sets, partition)?, Family::new(true, sets, partition)?])
     };
-    let sources = families(SOURCE).map_err(|_| overlapping("sources", &all.items, SOURCE))?;
-    let destinations = families(DESTINATION).map_err(|_| overlapping("destinations", &all.items, DESTINATION))?;
+    let sources = families(SOURCE, &mut partitions[SOURCE])
+        .map_err(|_| overlapping("sources", &all, SOURCE, &partitions[SOURCE]))?;
+    let destinations = families(DESTINATION, &mut partitions[DESTINATION])
+        .map_err(|_| overlapping("destinations", &all, DESTINATION, &partitions[DESTINATION]))?;
 
     let mut pages = Pages::new(PAGE_SOURCE_PORTS + 1);
     let services = &all.services.values;
     for (page, direction) in [(PAGE_IN, DIRECTION_IN), (PAGE_OUT, DIRECTION_OUT)] {
         pages
             .write(page, direction, services, 0, &mut partitions[SERVICE])
-            .map_err(|_| overlapping("ports", &all.items, SERVICE))?;
+            .map_err(|_| overlapping("ports", &all, SERVICE, &partitions[SERVICE]))?;
     }
     // The regions of source ports stand after those of services.
     let offset = partitions[SERVICE].lists.len() as u32;
@@ -123,23 +127,17 @@ fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<T
             offset,
             &mut partitions[SOURCE_PORT],
         )
-        .map_err(|_| overlapping("source ports", &all.items, SOURCE_PORT))?;
+        .map_err(|_| overlapping("source ports", &all, SOURCE_PORT, &partitions[SOURCE_PORT]))?;
     let interfaces = all.interfaces.values.len() as u32;
     let interface_lists: Vec<u32> = (0..interfaces)
         .map(|set| partitions[INTERFACE].list(vec![set]))
         .collect::<Result<_, TooMany>>()
-        .map_err(|_| overlapping("interfaces", &all.items, INTERFACE))?;
+        .map_err(|_| overlapping("interfaces", &all, INTERFACE, &partitions[INTERFACE]))?;
 
-    let sets = [
-        all.networks[SOURCE].values.len(),
-        all.networks[DESTINATION].values.len(),
-        services.len(),
-        all.source_ports.values.len(),
-        all.interfaces.values.len(),
-    ];
+    let sets = all.sets();
     let combined = combine(&all.items, &partitions, sets, &all.whole()).map_err(|too_many| {
         let hint = "a rule takes one for each combination of what it and the others tell apart: use fewer and wider networks and ranges in these rules, or the same set in all of them";
-        invalid(format!("the policy needs more than the {MAX_VERDICTS} combinations that fit; the largest rules: {}", largest(&too_many.0))).hint(hint)
+        invalid(format!("the policy needs more than the {MAX_VERDICTS} combinations that fit; the largest rules: {}", listed(&too_many.0))).hint(hint)
     })?;
 
     let mut profiles: Interner<Profile> = Interner::default();
@@ -158,7 +156,7 @@ fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<T
     if classes.iter().any(|classes| classes.len() > MAX_CLASSES) || profiles.values.len() > MAX_CLASSES {
         return Err(invalid(format!(
             "the rules tell more than {MAX_CLASSES} groups of addresses or ports apart; the largest rules: {}",
-            largest(&most_networks(&all))
+            listed(&most_networks(&all))
         ))
         .hint("give rules that look at the same the same set"));
     }
@@ -178,7 +176,7 @@ fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<T
         networks.add(true, u128::from_be_bytes(bytes), kind(0, SPACE_INTERFACE), classes[INTERFACE][list as usize]);
     }
     if networks.len() > MAX_NETWORKS {
-        let widest = largest(&most_networks(&all));
+        let widest = listed(&most_networks(&all));
         return Err(invalid(format!(
             "the policy takes {} entries for networks, and {MAX_NETWORKS} fit; the largest rules: {widest}",
             networks.len()
@@ -255,10 +253,15 @@ fn invalid(message: String) -> Error {
     Error::new(Code::InvalidPolicy, message)
 }
 
-/// Names and numbers, the first few.
-fn largest(sizes: &[(&str, u64)]) -> String {
-    let named: Vec<String> = sizes.iter().take(NAMED).map(|(name, size)| format!("`{name}` {size}")).collect();
-    named.join(", ")
+/// The first few of rules by size, the largest first; not those that hardly count beside it.
+fn largest<'s, 'a>(sizes: &'s [(&'a str, u64)]) -> impl Iterator<Item = &'s (&'a str, u64)> {
+    let least = sizes.first().map_or(0, |(_, size)| size.div_ceil(HARDLY));
+    sizes.iter().take(NAMED).take_while(move |(_, size)| *size >= least)
+}
+
+/// Their names and sizes.
+fn listed(sizes: &[(&str, u64)]) -> String {
+    largest(sizes).map(|(name, size)| format!("`{name}` {size}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Rules by the number of networks that they look at.
@@ -266,21 +269,21 @@ fn most_networks<'a>(all: &Items<'a>) -> Vec<(&'a str, u64)> {
     let count = |item: &Item<'_>, thing: usize| {
         item.sets[thing].map_or(0, |set| all.networks[thing].values[set as usize].len() as u64)
     };
-    let mut sizes: Vec<(&str, u64)> =
-        all.items.iter().map(|item| (item.name, count(item, SOURCE) + count(item, DESTINATION))).collect();
-    sizes.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
-    sizes
+    by_rule(&all.items, |item| count(item, SOURCE) + count(item, DESTINATION))
 }
 
-fn overlapping(what: &str, items: &[Item<'_>], thing: usize) -> Error {
-    let names: Vec<String> = items
-        .iter()
-        .filter(|item| item.sets[thing].is_some())
-        .take(NAMED)
-        .map(|item| format!("`{}`", item.name))
-        .collect();
-    invalid(format!("the {what} of the rules overlap too much; among them: {}", names.join(", ")))
-        .hint("give rules that look at the same the same set, or part wide ranges")
+/// `partition` is as far as it came.
+fn overlapping(what: &str, all: &Items<'_>, thing: usize, partition: &Partition) -> Error {
+    let of_sets = partition.memberships(all.sets()[thing]);
+    let sizes = by_rule(&all.items, |item| item.sets[thing].map_or(0, |set| of_sets[set as usize]));
+    // Their numbers would say how much of it was done, not how much they overlap.
+    let names: Vec<String> = largest(&sizes).map(|(name, _)| format!("`{name}`")).collect();
+    invalid(format!(
+        "the {what} of the rules overlap too much: more than {MOST_MEMBERSHIPS} rules look at the parts into which they \
+         divide each other, added up over all parts; those that overlap most: {}",
+        names.join(", ")
+    ))
+    .hint("give rules that look at the same the same set, or part wide ranges")
 }
 
 fn action(action: Action) -> u8 {

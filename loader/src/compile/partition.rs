@@ -1,17 +1,17 @@
 //! What rules tell apart: the sets that hold each region, and the classes that follow from that.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, rc::Rc};
 
 use mseg_ebpf::abi::policy::LAYERS;
 
 /// Numbers of sets in all lists together, beyond which a policy is refused: time and memory to compile it.
-const MOST_MEMBERSHIPS: usize = 1 << 25;
+pub(super) const MOST_MEMBERSHIPS: usize = 1 << 25;
 
 /// The lists of sets that hold a region (addresses, ports or interfaces that no set divides), each once.
 pub(super) struct Partition {
     /// Rising numbers of sets. The first list is the empty one.
-    pub(super) lists: Vec<Box<[u32]>>,
-    numbers: HashMap<Box<[u32]>, u32>,
+    pub(super) lists: Vec<Rc<[u32]>>,
+    numbers: HashMap<Rc<[u32]>, u32>,
     memberships: usize,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct TooMany;
 
 impl Partition {
     pub(super) fn new() -> Self {
-        let empty: Box<[u32]> = Box::default();
+        let empty: Rc<[u32]> = Rc::default();
         Self { lists: vec![empty.clone()], numbers: HashMap::from([(empty, NO_SET)]), memberships: 0 }
     }
 
@@ -37,10 +37,17 @@ impl Partition {
         if self.memberships > MOST_MEMBERSHIPS {
             return Err(TooMany);
         }
-        let (number, list) = (self.lists.len() as u32, list.into_boxed_slice());
-        self.lists.push(list.clone());
+        let (number, list) = (self.lists.len() as u32, Rc::from(list));
+        self.lists.push(Rc::clone(&list));
         self.numbers.insert(list, number);
         Ok(number)
+    }
+
+    /// By set: how many lists it is in.
+    pub(super) fn memberships(&self, sets: usize) -> Vec<u64> {
+        let mut counts = vec![0; sets];
+        self.lists.iter().flat_map(|list| list.iter()).for_each(|set| counts[*set as usize] += 1);
+        counts
     }
 
     /// The number of the list of what is in list `number`, and `more`, which rises.
@@ -73,25 +80,28 @@ impl Classes {
             counts: [1; LAYERS],
             layer,
         };
-        let mut numbers: [HashMap<Vec<u32>, u32>; LAYERS] = std::array::from_fn(|_| HashMap::new());
-        let mut restricted = Vec::new();
+        let mut numbers: [HashMap<Rc<[u32]>, u32>; LAYERS] = std::array::from_fn(|_| HashMap::new());
+        let mut restricted: [Vec<u32>; LAYERS] = Default::default();
         for (list, of_list) in partition.lists.iter().zip(&mut classes.of_list) {
-            for number in 0..LAYERS {
-                let in_layer = |set: &&u32| classes.layer[**set as usize] == Some(number as u8);
-                restricted.clear();
-                restricted.extend(list.iter().filter(in_layer));
-                if restricted.is_empty() {
-                    continue;
+            restricted.iter_mut().for_each(Vec::clear);
+            for set in list.iter() {
+                if let Some(layer) = classes.layer[*set as usize] {
+                    restricted[layer as usize].push(*set);
                 }
-                of_list[number] = match numbers[number].get(&restricted) {
+            }
+            for (number, restricted) in restricted.iter().enumerate().filter(|(_, restricted)| !restricted.is_empty()) {
+                of_list[number] = match numbers[number].get(restricted.as_slice()) {
                     Some(known) => *known,
                     None => {
                         let class = classes.counts[number];
                         classes.counts[number] += 1;
-                        for set in &restricted {
+                        for set in restricted {
                             classes.of_set[*set as usize].push(class);
                         }
-                        numbers[number].insert(restricted.clone(), class);
+                        // Most lists are of one layer.
+                        let whole = restricted.len() == list.len();
+                        numbers[number]
+                            .insert(if whole { Rc::clone(list) } else { restricted.as_slice().into() }, class);
                         class
                     }
                 };

@@ -181,7 +181,29 @@ fn too_many_networks_are_refused_with_the_largest_rules_named() {
     // Without text: reading that takes longer than all of this.
     let ids = [(64, "small".to_owned()), (65, "big".to_owned())];
     let error = tables(&policy, &ids, 0).unwrap_err();
-    assert!(error.message.contains("`big` 1048577"), "{error}");
+    assert!(error.message.ends_with("the largest rules: `big` 1048577"), "{error}");
+}
+
+#[test]
+fn rules_whose_ports_overlap_too_much_are_refused_by_name() {
+    let nested = (1..=8_192).map(|port| format!("rule r{port} allow in tcp to any port {port}-65535\n"));
+    let small = (1..=50).map(|port| format!("rule small{port} allow in udp to any port {port}\n"));
+    let error = refused(&small.chain(nested).collect::<String>());
+    assert!(error.message.contains("the ports of the rules overlap too much"), "{error}");
+    assert!(error.message.ends_with("those that overlap most: `r1`, `r2`, `r3`, `r4`, `r5`"), "{error}");
+}
+
+#[test]
+fn built_in_rules_are_not_named_among_those_that_overlap_too_much() {
+    // All IPv4 addresses of DHCP are in each of the parts, too, but nobody wrote them.
+    let wide = |n| format!("rule wide{n:04} allow in tcp from 10.0.0.0/8,192.168.{}.{}\n", n >> 8, n & 255);
+    let host = |n| format!("rule host{n} allow in tcp from 10.0.{}.{}\n", n >> 8, n & 255);
+    let error = refused(&(0..5_900).map(|n| wide(n) + &host(n)).collect::<String>());
+    assert!(error.message.contains("the sources of the rules overlap too much"), "{error}");
+    assert!(
+        error.message.ends_with("those that overlap most: `wide0000`, `wide0001`, `wide0002`, `wide0003`, `wide0004`"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
-    sys::statfs::{BPF_FS_MAGIC, statfs},
+    sys::{
+        statfs::{BPF_FS_MAGIC, statfs},
+        statvfs::{FsFlags, statvfs},
+    },
 };
 
 use crate::error::{Error, Result};
@@ -15,6 +18,21 @@ pub fn is_mounted(path: &Path) -> Result<bool> {
         Error::file("look at", path, &e.into()).hint("--bpffs must name the mount point of a BPF file system")
     })?;
     Ok(found.filesystem_type() == BPF_FS_MAGIC)
+}
+
+/// Refuses a read-only mount: nothing can be pinned in it.
+pub(crate) fn require_writable(path: &Path) -> Result<()> {
+    let found = statvfs(path).map_err(|e| Error::file("look at", path, &e.into()))?;
+    if !found.flags().contains(FsFlags::ST_RDONLY) {
+        return Ok(());
+    }
+    Err(Error::failed(format!("nothing can be pinned under {}, which is mounted read-only", path.display()))
+        .hint(make_writable(path)))
+}
+
+/// The command that does.
+pub(super) fn make_writable(path: &Path) -> String {
+    format!("mount -o remount,rw {}", path.display())
 }
 
 /// Mounts one at `path`, for root alone.

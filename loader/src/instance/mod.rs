@@ -171,6 +171,14 @@ impl Instance {
         Ring::new(fd, self.map(map::EVENTS)?.info().max_entries as usize, lock)
     }
 
+    /// Refuses what is going to be pinned where nothing can be. Whatever needs no pins works there all the same.
+    ///
+    /// # Errors
+    /// [`Code::Failed`] if the BPF file system is mounted read-only.
+    pub fn require_pins(&self) -> Result<()> {
+        bpffs::require_writable(&self.paths.bpffs)
+    }
+
     pub(crate) fn require_write(&self) -> Result<()> {
         if self.access == Access::Write {
             return Ok(());
@@ -199,7 +207,11 @@ fn open_error(paths: &Paths, name: &str, error: &io::Error) -> Error {
         return Error::new(Code::Abi, format!("{}: {error}", path.display()));
     }
     let problem = Error::file("open", &path, error);
-    if problem.code == Code::Permission { problem.hint("run this as root") } else { problem }
+    match (problem.code, error.kind()) {
+        (Code::Permission, _) => problem.hint("run this as root"),
+        (_, io::ErrorKind::ReadOnlyFilesystem) => problem.hint(bpffs::make_writable(&paths.bpffs)),
+        _ => problem,
+    }
 }
 
 /// Reads META, which says whether the other maps are ours to read.

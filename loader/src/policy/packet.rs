@@ -71,7 +71,7 @@ struct End {
 pub(super) fn packet(line: &mut Line<'_, '_>, ends: &[&str]) -> Option<Packet> {
     let direction = line.choice_before("a direction", DIRECTIONS, statement::AFTER_DIRECTION);
     let span = line.span();
-    let mut protocol = line.protocol();
+    let mut protocol = line.protocol(false);
     if protocol == Some(Protocol::Any) {
         line.wrong(span.clone(), "a packet has one protocol", "expected its name or number");
         protocol = None;

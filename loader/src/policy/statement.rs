@@ -178,7 +178,7 @@ struct Extra {
 fn selector(line: &mut Line<'_, '_>, of_rule: bool) -> (Selector, SelectorSite, Extra) {
     let direction = line.choice_before("a direction", DIRECTIONS, AFTER_DIRECTION);
     let mut site = SelectorSite { protocol: line.span(), from: ListSite::default(), to: ListSite::default() };
-    let protocol = line.protocol();
+    let protocol = line.protocol(true);
     let mut selector = Selector {
         direction: direction.unwrap_or(Direction::Both),
         protocol: protocol.unwrap_or(Protocol::Any),

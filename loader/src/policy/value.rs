@@ -262,8 +262,10 @@ impl Line<'_, '_> {
         None
     }
 
-    pub(super) fn protocol(&mut self) -> Option<Protocol> {
-        let names = words::PROTOCOLS.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    /// `any` is whether that may stand for all of them. It is read in either case, so that it can be refused by name.
+    pub(super) fn protocol(&mut self, any: bool) -> Option<Protocol> {
+        let offered = words::PROTOCOLS.iter().filter(|(_, protocol)| any || *protocol != Protocol::Any);
+        let names = offered.map(|(name, _)| *name).collect::<Vec<_>>();
         let listed: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
         let options = format!("{} or a number 0 to 255", listed.join(", "));
         self.field("a protocol", &options, &names, &words::CLAUSES, |word| {

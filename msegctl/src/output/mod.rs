@@ -59,8 +59,8 @@ impl Output<'_> {
         }
     }
 
-    /// Writes what a change did; as text only without `-q`.
-    pub(crate) fn done<R: Report>(&mut self, report: &R) -> Result<(), Stop> {
+    /// Writes what is worth a word only to who asked; as text only without `-q`.
+    pub(crate) fn unless_quiet<R: Report>(&mut self, report: &R) -> Result<(), Stop> {
         if self.quiet && self.format == Format::Text { Ok(()) } else { self.report(report) }
     }
 

@@ -108,14 +108,16 @@ pub(super) fn run(run: &mut Run<'_>, args: &ApplyArgs) -> Result<Outcome, Stop> 
         // What is refused otherwise is a warning, as what is forced.
         lockout::check(run, &instance, &Change { policy: Some(&policy), force: true, ..Change::default() })?;
         let preview = generation::preview(&instance, &policy)?;
-        Applied::new(run, &instance, &policy, preview, true)?
+        let would = Applied::new(run, &instance, &policy, preview, true)?;
+        run.output.unless_quiet(&would)?;
+        would
     } else {
         let instance = run.open(Access::Write)?;
+        instance.require_pins()?;
         let lock = instance.lock()?;
         lockout::check(run, &instance, &Change { policy: Some(&policy), force: args.force, ..Change::default() })?;
         let applied = generation::apply(&instance, &lock, &policy, args.confirm.time)?;
-        Applied::new(run, &instance, &policy, applied, false)?
+        run.done(Applied::new(run, &instance, &policy, applied, false))?
     };
-    run.output.done(&report)?;
     Ok(Outcome::matched(!(args.exit_code && report.changed)))
 }

@@ -4,7 +4,7 @@ use mseg::{
     attach::Mode,
     error::Result,
     generation::{self, Changes, Kept, Role, Waiting},
-    instance::Access,
+    instance::{Access, Instance},
     view::{Time, WaitingView},
 };
 
@@ -128,7 +128,7 @@ impl Report for Confirmed {
 
 pub(crate) fn confirm(run: &mut Run<'_>) -> Result<Outcome, Stop> {
     let confirmed = generation::confirm(&run.open(Access::Write)?)?;
-    run.output.done(&Confirmed::from(confirmed))?;
+    run.done(Ok(Confirmed::from(confirmed)))?;
     Ok(Outcome::Done)
 }
 
@@ -149,6 +149,22 @@ pub(crate) struct RolledBack {
     pub(crate) sessions: Rejudged,
     /// The change that waits to be confirmed; null if none does.
     pub(crate) waiting: Option<WaitingView>,
+}
+
+impl RolledBack {
+    fn new(run: &Run<'_>, instance: &Instance, done: generation::RolledBack) -> Result<Self> {
+        let context = run.context(instance)?;
+        let config = instance.config()?;
+        Ok(Self {
+            generation: done.generation,
+            mode: Mode::from_value(config.mode),
+            changed: done.changed,
+            undone: done.undone.map(|waiting| Confirmed::from(waiting).change),
+            changes: done.changes,
+            sessions: Rejudged::count(instance, &context, Some(done.generation))?,
+            waiting: Waiting::of(&config).map(|waiting| WaitingView::new(&context, &waiting)),
+        })
+    }
 }
 
 impl Report for RolledBack {
@@ -180,17 +196,6 @@ pub(super) fn rollback(run: &mut Run<'_>, args: &RollbackArgs) -> Result<Outcome
         lockout::check(run, &instance, &Change { policy: Some(&policy), mode, force: args.force })?;
     }
     let done = generation::rollback(&instance, &lock, args.generation, args.confirm.time)?;
-    let context = run.context(&instance)?;
-    let config = instance.config()?;
-    let report = RolledBack {
-        generation: done.generation,
-        mode: Mode::from_value(config.mode),
-        changed: done.changed,
-        undone: done.undone.map(|waiting| Confirmed::from(waiting).change),
-        changes: done.changes,
-        sessions: Rejudged::count(&instance, &context, Some(done.generation))?,
-        waiting: Waiting::of(&config).map(|waiting| WaitingView::new(&context, &waiting)),
-    };
-    run.output.done(&report)?;
+    run.done(RolledBack::new(run, &instance, done))?;
     Ok(Outcome::Done)
 }

@@ -60,7 +60,7 @@ pub(crate) struct Checked {
     /// Rules that are written in it.
     pub(crate) rules: usize,
     /// Entries they compile to.
-    pub(crate) entries: usize,
+    pub(crate) entries: u32,
 }
 
 impl Report for Checked {
@@ -74,11 +74,11 @@ impl Report for Checked {
 fn check(run: &mut Run<'_>, file: &Path) -> Result<Outcome, Stop> {
     let policy = policy::read_file(file)?;
     let compiled = compile::compile(&policy, &mut RuleIds::default())?;
-    run.output.done(&Checked {
+    run.output.unless_quiet(&Checked {
         file: file.display().to_string(),
         valid: true,
         rules: policy.rules.len(),
-        entries: compiled.tables.verdicts.len(),
+        entries: compiled.tables.header.verdicts,
     })?;
     Ok(Outcome::Done)
 }

@@ -89,13 +89,13 @@ fn edit(
     change: impl FnOnce(&mut policy::Policy) -> Result<()>,
 ) -> Result<Outcome, Stop> {
     let instance = run.open(Access::Write)?;
+    instance.require_pins()?;
     // From reading to writing, so that no other writer's change is lost.
     let lock = instance.lock()?;
     let mut policy = generation::current(&instance)?;
     change(&mut policy)?;
     lockout::check(run, &instance, &Change { policy: Some(&policy), force, ..Change::default() })?;
     let applied = generation::apply(&instance, &lock, &policy, None)?;
-    let report = Applied::new(run, &instance, &policy, applied, false)?;
-    run.output.done(&report)?;
+    run.done(Applied::new(run, &instance, &policy, applied, false))?;
     Ok(Outcome::Done)
 }

@@ -134,7 +134,7 @@ fn delete(run: &mut Run<'_>, args: &DeleteArgs) -> Result<Outcome, Stop> {
             }
         }
     }
-    run.output.done(&result)?;
+    let result = run.done(Ok(result))?;
     if let Some(id) = result.missing.first() {
         return Err(Error::failed(format!("there is no session {id}")).into());
     }

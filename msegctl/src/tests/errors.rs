@@ -103,6 +103,18 @@ fn a_policy_is_checked_without_root_or_an_instance() {
 }
 
 #[test]
+fn a_checked_policy_has_an_entry_for_each_combination() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("policy");
+    let rules = (0..1_000).map(|n| format!("rule r{n} allow in tcp from 10.0.{}.{}\n", n >> 8, n & 255));
+    std::fs::write(&file, rules.collect::<String>() + "builtin dhcp off\nbuiltin failsafe off\n").unwrap();
+    let path = file.to_str().unwrap();
+    assert_eq!(msegctl(&["policy", "check", path]).1, format!("{path}: valid, 1000 rules in 1000 entries\n"));
+    let json: serde_json::Value = serde_json::from_str(&msegctl(&["policy", "check", "-j", path]).1).unwrap();
+    assert_eq!(json["entries"], 1_000);
+}
+
+#[test]
 fn completions_name_the_program() {
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, _) = msegctl(&["completions", shell]);

@@ -78,6 +78,16 @@ fn the_reasons_in_the_manual_are_all_reasons() {
     assert_eq!(table, reasons);
 }
 
+/// `Op` takes all that follows in its line; where there is more, `Oo` and `Oc` stand around it.
+#[test]
+fn no_option_in_a_manual_page_is_shown_as_part_of_another() {
+    for page in fs::read_dir(in_crate("../man")).unwrap() {
+        let page = fs::read_to_string(page.unwrap().path()).unwrap();
+        let nested: Vec<&str> = page.lines().filter(|line| line.matches(" Op ").count() > 1).collect();
+        assert!(nested.is_empty(), "{nested:#?}");
+    }
+}
+
 #[test]
 fn every_manual_page_is_clean_for_mandoc() {
     let pages: Vec<_> = fs::read_dir(in_crate("../man")).unwrap().map(|page| page.unwrap().path()).collect();

@@ -2,13 +2,22 @@
 
 use std::io::{self, Write};
 
-use mseg::error::{Code, Error};
+use mseg::{
+    error::{Code, Error},
+    instance::Options,
+};
 
 use super::{
     document::{Form, output},
     fixture,
 };
-use crate::{output::Format, select::Each, session::SessionRow, stop::Stop};
+use crate::{
+    output::{Format, Output},
+    run::Run,
+    select::Each,
+    session::SessionRow,
+    stop::Stop,
+};
 
 const FORMATS: [Format; 3] = [Format::Text, Format::Json { pretty: false }, Format::Plain];
 
@@ -70,6 +79,31 @@ fn a_full_disk_is_an_error_and_a_closed_pipe_is_not() {
         let closed = write(&mut Limited(100, io::ErrorKind::BrokenPipe), format, 10);
         assert!(matches!(closed, Err(Stop::Pipe)), "{format:?}: {closed:?}");
     }
+}
+
+#[test]
+fn an_error_behind_a_change_says_that_it_holds() {
+    let error = |out: &mut dyn Write, quiet, report| {
+        let output = Output { quiet, ..output(out, form(Format::Text)) };
+        let options = Options { name: "web".to_owned(), ..Options::default() };
+        match (Run { output, options }).done(report) {
+            Err(Stop::Error(error)) => Some((error.code, error.message, error.hint.unwrap())),
+            Err(Stop::Pipe) | Ok(_) => None,
+        }
+    };
+    let full = || Limited(0, io::ErrorKind::StorageFull);
+    let (code, message, hint) = error(&mut full(), false, Ok(fixture::confirmed())).unwrap();
+    assert_eq!(code, Code::Failed);
+    assert!(message.starts_with("the change was made and holds, but"), "{message}");
+    assert!(message.contains("cannot write standard output"), "{message}");
+    assert_eq!(hint, "`msegctl status --instance web` shows what holds");
+    // A buffer would take it, and fail when nobody knows any more what it held.
+    assert!(error(&mut io::BufWriter::new(full()), false, Ok(fixture::confirmed())).is_some());
+    let unread = Err(Error::failed("cannot read the map"));
+    assert!(error(&mut full(), true, unread).unwrap().1.ends_with("cannot read the map"));
+    assert!(error(&mut full(), true, Ok(fixture::confirmed())).is_none());
+    let closed = &mut Limited(0, io::ErrorKind::BrokenPipe);
+    assert!(error(closed, false, Ok(fixture::confirmed())).is_none());
 }
 
 #[test]

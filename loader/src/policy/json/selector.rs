@@ -18,7 +18,7 @@ pub(super) const SELECTOR: [&str; 6] = ["direction", "protocol", "from", "to", "
 pub(super) fn selector(fields: &Fields<'_>, reader: &mut Reader<'_, '_>) -> (Selector, SelectorSite) {
     let direction = reader.required(fields, "direction").and_then(|v| reader.choice(v, "a direction", DIRECTIONS));
     let at = reader.required(fields, "protocol");
-    let protocol = at.and_then(|at| reader.string(at, "a protocol", |line| line.protocol()));
+    let protocol = at.and_then(|at| reader.string(at, "a protocol", |line| line.protocol(true)));
     let mut side = |key| match fields.get(key) {
         Some(value) => endpoint(value, protocol, reader),
         None => (Endpoint::default(), ListSite::default()),

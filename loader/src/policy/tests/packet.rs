@@ -46,6 +46,12 @@ fn a_packet_has_one_value_of_each() {
     for (text, column, message, rest) in [
         ("both tcp from 10.0.0.1 to 10.0.0.2 port 1", 1, "a direction", "`in` or `out`"),
         ("in any from 10.0.0.1 to 10.0.0.2", 4, "one protocol", "name or number"),
+        (
+            "in arp from 10.0.0.1 to 10.0.0.2",
+            4,
+            "expected a protocol, found `arp`",
+            "expected `tcp`, `udp`, `sctp`, `icmp`",
+        ),
         ("in udp from any to 10.0.0.2 port 1", 13, "one address", "IPv4 or IPv6"),
         ("in udp from 10.0.0.0/24 to 10.0.0.2 port 1", 13, "one address", "not a network or a set"),
         ("in udp from office to 10.0.0.2 port 1", 13, "one address", "not a network or a set"),
