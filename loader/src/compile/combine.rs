@@ -72,7 +72,7 @@ pub(super) fn combine<'a>(
     // The widths of sets do not change when they are spread. A whole family stays among the widest: it is one class only as
     // long as it stands alone, and in the layer of narrow ones each of them would be a class of it.
     let widths: [Vec<usize>; 3] = std::array::from_fn(|thing| {
-        let mut widths: Vec<usize> = classes[thing].of_set.iter().map(Vec::len).collect();
+        let mut widths = classes[thing].widths();
         whole[thing].iter().for_each(|set| widths[*set as usize] = usize::MAX);
         widths
     });
@@ -107,10 +107,11 @@ pub(super) fn combine<'a>(
     spread.ok_or(TooManyVerdicts(sizes))
 }
 
-/// Ways to part sets into layers, by their widths.
+/// Ways to part sets into layers, by their widths; none that puts them where another does.
 fn partings(widths: &[usize]) -> Vec<Vec<usize>> {
-    let useful = |parting: &&usize| widths.iter().any(|width| width > parting);
-    let useful: Vec<usize> = PARTINGS.iter().filter(useful).copied().collect();
+    let wider = |parting: usize| widths.iter().filter(|width| **width > parting).count();
+    let mut useful: Vec<usize> = PARTINGS.into_iter().filter(|parting| wider(*parting) > 0).collect();
+    useful.dedup_by_key(|parting| wider(*parting));
     let mut partings: Vec<Vec<usize>> = useful.iter().map(|parting| vec![*parting]).collect();
     for (index, lower) in useful.iter().enumerate() {
         partings.extend(useful[index + 1..].iter().map(|upper| vec![*lower, *upper]));
@@ -122,7 +123,7 @@ fn partings(widths: &[usize]) -> Vec<Vec<usize>> {
 fn size(item: &Item<'_>, classes: &[Classes; thing::COUNT]) -> u64 {
     let counts = item.sets.iter().zip(classes).map(|(set, classes)| match set {
         None => 1,
-        Some(set) => classes.of_set[*set as usize].len() as u64,
+        Some(set) => classes.of_set(*set).len() as u64,
     });
     counts.fold(1, u64::saturating_mul)
 }
@@ -169,7 +170,7 @@ impl Combined {
             let Shape { base, strides, .. } = shapes[number];
             let ids = |thing: usize| match item.sets[thing] {
                 None => &[0][..],
-                Some(set) => &classes[thing].of_set[set as usize],
+                Some(set) => classes[thing].of_set(set),
             };
             for (thing, layer) in layers.iter().enumerate().filter(|(_, layer)| **layer != ANY) {
                 for class in ids(thing) {
@@ -249,4 +250,16 @@ fn with_strides(mut shape: Shape, classes: &[Classes; thing::COUNT]) -> Option<(
         }
     }
     Some((shape, shape.base.checked_add(stride)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partings_that_come_to_the_same_are_tried_once() {
+        assert_eq!(partings(&[1, 1]), <[Vec<usize>; 0]>::default());
+        assert_eq!(partings(&[1, 1, usize::MAX]), [vec![1]]);
+        assert_eq!(partings(&[1, 20, 30, 5_000]), [vec![1], vec![64], vec![1, 64]]);
+    }
 }

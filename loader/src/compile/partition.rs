@@ -63,8 +63,11 @@ impl Partition {
 pub(super) struct Classes {
     /// By list: the number of its class in each layer, 0 if no set of the layer holds it.
     pub(super) of_list: Vec<[u32; LAYERS]>,
-    /// By set: the classes it holds, all in its layer.
-    pub(super) of_set: Vec<Vec<u32>>,
+    /// The classes that each set holds, all in its layer, one set after the other: for a million sets that hold one,
+    /// allocations of their own would take longer than all else.
+    held: Vec<u32>,
+    /// By set: where its classes begin; and where the last one's end.
+    starts: Vec<usize>,
     /// By layer: one more than its highest class.
     pub(super) counts: [u32; LAYERS],
     /// By set: its layer.
@@ -74,18 +77,17 @@ pub(super) struct Classes {
 impl Classes {
     /// `layer` is each set's, none for sets that no class is needed of.
     pub(super) fn new(partition: &Partition, layer: Vec<Option<u8>>) -> Self {
-        let mut classes = Self {
-            of_list: vec![[0; LAYERS]; partition.lists.len()],
-            of_set: vec![Vec::new(); layer.len()],
-            counts: [1; LAYERS],
-            layer,
-        };
+        let mut of_list = vec![[0; LAYERS]; partition.lists.len()];
+        let mut counts = [1; LAYERS];
+        let mut starts = vec![0; layer.len() + 1];
+        // The first list of each class, and its layer, in the order of the numbers.
+        let mut first: Vec<(&[u32], u8)> = Vec::new();
         let mut numbers: [HashMap<Rc<[u32]>, u32>; LAYERS] = std::array::from_fn(|_| HashMap::new());
         let mut restricted: [Vec<u32>; LAYERS] = Default::default();
-        for (list, of_list) in partition.lists.iter().zip(&mut classes.of_list) {
+        for (list, of_list) in partition.lists.iter().zip(&mut of_list) {
             restricted.iter_mut().for_each(Vec::clear);
             for set in list.iter() {
-                if let Some(layer) = classes.layer[*set as usize] {
+                if let Some(layer) = layer[*set as usize] {
                     restricted[layer as usize].push(*set);
                 }
             }
@@ -93,11 +95,10 @@ impl Classes {
                 of_list[number] = match numbers[number].get(restricted.as_slice()) {
                     Some(known) => *known,
                     None => {
-                        let class = classes.counts[number];
-                        classes.counts[number] += 1;
-                        for set in restricted {
-                            classes.of_set[*set as usize].push(class);
-                        }
+                        let class = counts[number];
+                        counts[number] += 1;
+                        first.push((list, number as u8));
+                        restricted.iter().for_each(|set| starts[*set as usize + 1] += 1);
                         // Most lists are of one layer.
                         let whole = restricted.len() == list.len();
                         numbers[number]
@@ -107,6 +108,28 @@ impl Classes {
                 };
             }
         }
-        classes
+        for set in 0..layer.len() {
+            starts[set + 1] += starts[set];
+        }
+        let mut held = vec![0; starts[layer.len()]];
+        let (mut next, mut class) = (starts.clone(), [0; LAYERS]);
+        for (list, in_layer) in first {
+            class[in_layer as usize] += 1;
+            for set in list.iter().filter(|set| layer[**set as usize] == Some(in_layer)) {
+                held[next[*set as usize]] = class[in_layer as usize];
+                next[*set as usize] += 1;
+            }
+        }
+        Self { of_list, held, starts, counts, layer }
+    }
+
+    /// The classes that a set holds, all in its layer.
+    pub(super) fn of_set(&self, set: u32) -> &[u32] {
+        &self.held[self.starts[set as usize]..self.starts[set as usize + 1]]
+    }
+
+    /// By set: how many classes it holds.
+    pub(super) fn widths(&self) -> Vec<usize> {
+        self.starts.windows(2).map(|ends| ends[1] - ends[0]).collect()
     }
 }
