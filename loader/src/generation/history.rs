@@ -10,7 +10,7 @@ use super::{
     proof::{not_kept, parse},
     slots::{in_slot, kept},
     switch::Target,
-    waiting::{self, Waiting, msegctl},
+    waiting::{self, Waiting, late, msegctl},
 };
 use crate::{
     error::{Error, Result},
@@ -125,6 +125,13 @@ fn rollback_target(locked: &Locked<'_>) -> Result<u32> {
     let previous = config.previous_generation;
     let known = previous != 0 && previous != config.generation;
     let history = msegctl(instance, "policy history");
+    if let Some(lapsed) = locked.lapsed() {
+        // What was to be undone is undone: one further back is not what was asked for.
+        let further = if known { previous.to_string() } else { "GENERATION".to_owned() };
+        let further = msegctl(instance, &format!("policy rollback {further}"));
+        return Err(late(&lapsed)?
+            .hint(format!("nothing was changed; to go back further, `{further}`; `{history}` lists what is kept")));
+    }
     match known {
         true => Ok(previous),
         false => Err(Error::failed(match previous {
@@ -153,7 +160,8 @@ pub fn rollback_policy(locked: &Locked<'_>, generation: Option<u32>) -> Result<O
 ///
 /// # Errors
 /// [`crate::error::Code::Failed`] if the generation is not kept, or if another one than the fallback is named while a
-/// change waits; if none is named and it is not known which was active before.
+/// change waits; if none is named and it is not known which was active before, or the last change was undone already,
+/// since nobody confirmed it.
 pub fn rollback(locked: &mut Locked<'_>, generation: Option<u32>, confirm: Option<Duration>) -> Result<RolledBack> {
     let instance = locked.instance();
     instance.require_write()?;
