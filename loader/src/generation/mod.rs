@@ -50,7 +50,8 @@ pub struct Applied {
 }
 
 /// Makes `policy` the active one: for good, or with `confirm` for this time unless it is confirmed. The lock is held by
-/// the caller from reading what the policy was made of on, and from judging the change. If it is active already nothing is changed, and nothing waits.
+/// the caller from reading what the policy was made of on, and from judging the change. If it is active already nothing is
+/// changed, and nothing waits.
 ///
 /// # Errors
 /// [`Code::InvalidPolicy`] if it does not compile, [`Code::Failed`] while another change waits, [`Code::Usage`] if
