@@ -7,6 +7,7 @@ mod build;
 mod changes;
 mod history;
 mod locked;
+mod prepared;
 mod proof;
 mod slots;
 mod switch;
@@ -18,7 +19,8 @@ use mseg_ebpf::abi::{config::Config, policy::POLICY_SLOTS};
 
 use self::{
     build::Built,
-    slots::{kept, next_generation, remove_pins},
+    prepared::Numbered,
+    slots::{in_slot, kept, next_generation, remove_pins},
     switch::Target,
     waiting::refuse_while_waiting,
 };
@@ -26,6 +28,7 @@ pub use self::{
     changes::{Changes, Named, Names, count_rules},
     history::{Kept, Role, RolledBack, history, rollback, rollback_policy},
     locked::Locked,
+    prepared::Prepared,
     proof::{Proven, read},
     waiting::{MAX_CONFIRM, MIN_CONFIRM, Waiting, check_confirm, confirm, set_mode},
 };
@@ -56,24 +59,28 @@ pub struct Applied {
 /// # Errors
 /// [`Code::InvalidPolicy`] if it does not compile, [`Code::Failed`] while another change waits, [`Code::Usage`] if
 /// `confirm` is out of range, or what the kernel says; the active policy is then as before.
-pub fn apply(locked: &mut Locked<'_>, policy: &Policy, confirm: Option<Duration>) -> Result<Applied> {
+pub fn apply<'p>(
+    locked: &mut Locked<'_>,
+    policy: impl Into<Prepared<'p>>,
+    confirm: Option<Duration>,
+) -> Result<Applied> {
+    let prepared = policy.into();
     let instance = locked.instance();
     instance.require_write()?;
     // Only whether it may be; it begins when all is ready.
     waiting::deadline(confirm)?;
-    let text = policy.to_string();
-    if let Some(same) = unchanged(instance, locked.config().generation, &text)? {
+    if let Some(same) = unchanged(instance, locked.config().generation, &prepared.text)? {
         return Ok(same);
     }
     let config = locked.free()?;
     let active = config.generation;
     let kept = kept(instance, active)?;
     let generation = next_generation(active, &kept);
-    let staying: Vec<u32> = kept.iter().copied().filter(|g| g % POLICY_SLOTS != generation % POLICY_SLOTS).collect();
-    let names = instance.policy_rule_names(&staying)?;
-    let mut ids = RuleIds::from_names(names.clone()).starting_at(config.next_rule);
-    let compiled = compile::compile(policy, &mut ids)?;
-    let changes = changes(instance, active, &text)?;
+    let names = instance.policy_rule_names(&staying(&kept, generation))?;
+    let changes = changes(instance, active, &prepared.text)?;
+    let policy = prepared.policy;
+    let given = RuleIds::from_names(names.clone()).starting_at(config.next_rule);
+    let Numbered { ids, compiled, .. } = prepared.numbered(given)?;
 
     // What lapsed may be in the slot that is filled now.
     locked.settle()?;
@@ -103,6 +110,11 @@ pub fn preview(instance: &Instance, config: &Config, policy: &Policy) -> Result<
     let compiled = compile::compile(policy, &mut RuleIds::from_names(instance.rule_names()?))?;
     let changes = changes(instance, generation, &text)?;
     Ok(Applied { generation, changed: true, entries: compiled.tables.header.verdicts, changes })
+}
+
+/// Those of the kept generations that the next one does not replace.
+fn staying(kept: &[u32], next: u32) -> Vec<u32> {
+    kept.iter().copied().filter(|generation| generation % POLICY_SLOTS != next % POLICY_SLOTS).collect()
 }
 
 /// What is so if the active generation has this canonical text already.

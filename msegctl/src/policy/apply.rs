@@ -2,7 +2,7 @@
 
 use mseg::{
     error::Result,
-    generation::{self, Changes, Named, Waiting},
+    generation::{self, Changes, Named, Prepared, Waiting},
     instance::{Access, Instance},
     policy::{self, Policy},
     view::WaitingView,
@@ -114,9 +114,10 @@ pub(super) fn run(run: &mut Run<'_>, args: &ApplyArgs) -> Result<Outcome, Stop> 
     } else {
         let instance = run.open(Access::Write)?;
         instance.require_pins()?;
+        let prepared = Prepared::new(&instance, &policy)?;
         let mut locked = instance.lock()?;
         lockout::check(run, &locked, &Change { policy: Some(&policy), force: args.force, ..Change::default() })?;
-        let applied = generation::apply(&mut locked, &policy, args.confirm.time)?;
+        let applied = generation::apply(&mut locked, prepared, args.confirm.time)?;
         run.done(Applied::new(run, &instance, &policy, applied, false))?
     };
     Ok(Outcome::matched(!(args.exit_code && report.changed)))
