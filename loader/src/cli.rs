@@ -13,7 +13,7 @@ use crate::{
     attach::{self, AttachOptions, DEFAULT_GRACE_S, DetachOptions, Hook, Midstream, Mode, Role},
     error::{Code, Error, Result},
     instance::{DEFAULT_BPFFS, DEFAULT_NAME, Options},
-    lockout, log, policy,
+    log, policy,
 };
 
 /// Attach mseg to network interfaces, and detach it
@@ -163,11 +163,9 @@ fn run(cli: Cli, output: &Output) -> Result<()> {
                 midstream: arguments.midstream,
                 half_open_per_source: arguments.half_open_per_source,
                 grace_s: arguments.grace,
+                force: arguments.force,
                 adopt: (arguments.adopt || arguments.no_adopt).then_some(arguments.adopt),
             };
-            for warning in lockout::check_attach(&options, arguments.force)? {
-                tracing::warn!("{warning}");
-            }
             let done = attach::attach(&options)?;
             output.attached(&options.instance, &done).map_err(|error| untold(error, &options.instance))
         }

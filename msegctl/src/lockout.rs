@@ -2,8 +2,9 @@
 
 use std::io::{Write, stderr};
 
-use mseg::instance::Instance;
 pub(crate) use mseg::lockout::Change;
+use mseg::{generation::Locked, instance::Instance};
+use mseg_ebpf::abi::config::Config;
 
 use crate::{
     output::{Format, escaped, write_json},
@@ -24,8 +25,20 @@ struct Warning<'a> {
 }
 
 /// Refuses a change that would cut the caller off, unless it is forced, and warns of what else it would take from him.
-pub(crate) fn check(run: &Run<'_>, instance: &Instance, change: &Change<'_>) -> Result<(), Stop> {
-    for message in mseg::lockout::check(instance, change)? {
+pub(crate) fn check(run: &Run<'_>, locked: &Locked<'_>, change: &Change<'_>) -> Result<(), Stop> {
+    warn(run, mseg::lockout::check(locked.instance(), locked.config(), change)?);
+    Ok(())
+}
+
+/// Warns of what a change would take from the caller that is not made.
+pub(crate) fn preview(run: &Run<'_>, instance: &Instance, config: &Config, change: &Change<'_>) -> Result<(), Stop> {
+    // What is refused otherwise is a warning, as what is forced.
+    warn(run, mseg::lockout::check(instance, config, &Change { force: true, ..*change })?);
+    Ok(())
+}
+
+fn warn(run: &Run<'_>, warnings: Vec<String>) {
+    for message in warnings {
         let mut err = stderr().lock();
         // There is nowhere left to say that this failed.
         let _ = match run.output.format {
@@ -36,5 +49,4 @@ pub(crate) fn check(run: &Run<'_>, instance: &Instance, change: &Change<'_>) -> 
             Format::Text | Format::Plain => writeln!(err, "warning: {}", escaped(&message)),
         };
     }
-    Ok(())
 }

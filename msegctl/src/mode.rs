@@ -62,9 +62,9 @@ pub(crate) fn run(run: &mut Run<'_>, command: &ModeCommand) -> Result<Outcome, S
 
 fn set(run: &mut Run<'_>, mode: Mode, confirm: Option<Duration>, force: bool) -> Result<Outcome, Stop> {
     let instance = run.open(Access::Write)?;
-    let lock = instance.lock()?;
-    lockout::check(run, &instance, &Change { mode: Some(mode), force, ..Change::default() })?;
-    generation::set_mode(&instance, &lock, mode, confirm)?;
+    let mut locked = instance.lock()?;
+    lockout::check(run, &locked, &Change { mode: Some(mode), force, ..Change::default() })?;
+    generation::set_mode(&mut locked, mode, confirm)?;
     run.done(read(run, &instance))?;
     Ok(Outcome::Done)
 }

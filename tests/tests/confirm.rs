@@ -22,6 +22,7 @@ on_both_hooks! {
     mode_that_nobody_confirms_falls_back_without_any_process,
     confirmed_change_stays,
     confirmation_that_comes_too_late_is_refused,
+    rollback_that_comes_too_late_goes_no_further_back,
     nothing_else_is_changed_while_a_change_waits,
     rollback_undoes_what_waits_at_once,
     rollback_goes_to_the_generation_before_and_back,
@@ -114,9 +115,38 @@ fn confirmation_that_comes_too_late_is_refused(lab: &Lab) -> Result<()> {
     let pairs = enforce_one(lab)?;
     lab.ctl(&["policy", "apply", lab.policy(TWO)?, "--confirm", "1s"])?;
     wait_for_the_deadline(lab)?;
-    let late = lab.run("msegctl", &["policy", "confirm"])?.exits(1)?;
-    late.complains(&["policy generation 2 was not confirmed", "policy generation 1 holds again"])?;
+    for _ in 0..2 {
+        let late = lab.run("msegctl", &["policy", "confirm"])?.exits(1)?;
+        late.complains(&["policy generation 2 was not confirmed", "policy generation 1 holds again"])?;
+    }
+    lab.ctl(&["mode", "set", "observe"])?;
     lab.run("msegctl", &["policy", "confirm"])?.exits(1)?.complains(&["nothing waits"])?;
+    lab.ctl(&["mode", "set", "enforce"])?;
+    judged_by_one(&pairs)
+}
+
+fn rollback_that_comes_too_late_goes_no_further_back(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(TWO)?, "--mode", "enforce"])?;
+    lab.ctl(&["policy", "apply", lab.policy(ONE)?])?;
+    let pairs = pairs(lab)?;
+    let late = |undone: &str, holds: &str| -> Result<()> {
+        wait_for_the_deadline(lab)?;
+        // However often it is asked for.
+        for _ in 0..2 {
+            let late = lab.run("msegctl", &["policy", "rollback"])?.exits(1)?;
+            late.complains(&[undone, "was not confirmed by", holds, "nothing was changed", "policy rollback 1`"])?;
+            expect(&lab.json(&["status"])?, "/policy/generation", 2)?;
+        }
+        judged_by_one(&pairs)
+    };
+    lab.ctl(&["policy", "apply", lab.policy("default in deny\n")?, "--confirm", "1s"])?;
+    late("policy generation 3", "policy generation 2 holds again")?;
+    lab.ctl(&["mode", "set", "observe", "--confirm", "1s"])?;
+    late("mode observe", "mode enforce holds again")?;
+    // Whoever names a generation means it; and after another change, nothing is late any more.
+    expect(&lab.json(&["policy", "rollback", "1"])?, "/generation", 1)?;
+    judged_by_two(&pairs)?;
+    expect(&lab.json(&["policy", "rollback"])?, "/generation", 2)?;
     judged_by_one(&pairs)
 }
 

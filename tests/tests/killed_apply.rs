@@ -165,8 +165,8 @@ fn killed_at_any_system_call_apply_leaves_the_old_policy_or_the_new_and_at_the_d
                 bench.judges_by(in_force)?;
             }
             bench.lab.mounts.run(|| -> Result<()> {
-                let lock = bench.instance.lock()?;
-                Ok(generation::rollback(&bench.instance, &lock, Some(bench.fallback()?), None).map(drop)?)
+                let mut locked = bench.instance.lock()?;
+                Ok(generation::rollback(&mut locked, Some(bench.fallback()?), None).map(drop)?)
             })?;
         }
         println!("killed at {} steps: the old policy was in force after {old}, the new one after {new}", old + new);

@@ -21,11 +21,12 @@ use crate::{
     adopt::{Adoption, Report},
     clock::monotonic_ns,
     error::{Code, Error, Result},
-    generation,
+    generation::{self, Locked},
     instance::{
-        Access, Instance, Lock, Options, config::Store, instances, interface_name, interfaces::name_field, paths::Paths,
+        Access, Instance, Options, config::Store, instances, interface_name, interfaces::name_field, paths::Paths,
     },
     kernel::{clsact, object::Program},
+    lockout,
     policy::Policy,
 };
 
@@ -54,6 +55,8 @@ pub struct AttachOptions {
     pub half_open_per_source: Option<u32>,
     /// Seconds of the grace period, which starts anew with every interface.
     pub grace_s: u32,
+    /// Whether it is done even if it cuts off the caller, who is then only warned.
+    pub force: bool,
     /// Whether sessions are made for the connections that are open; `None`: in enforce mode, as far as they can be read.
     pub adopt: Option<bool>,
 }
@@ -89,7 +92,8 @@ pub struct AttachedInterface {
 /// Attaches all the interfaces, or none.
 ///
 /// # Errors
-/// Whatever is missing or in the way; everything is then as it was before.
+/// Whatever is missing or in the way, or [`Code::Lockout`] if it would cut off the caller, unless it is forced; everything
+/// is then as it was before.
 pub fn attach(options: &AttachOptions) -> Result<Attached> {
     let paths = Paths::new(&options.instance)?;
     preflight::rights()?;
@@ -109,7 +113,11 @@ pub fn attach(options: &AttachOptions) -> Result<Attached> {
         create(&paths, &mut undo)?;
     }
     let instance = Instance::open_checked(&options.instance, Access::Write, true)?;
-    generation::settle(&instance, &lock)?;
+    let mut locked = Locked::new(&instance, lock)?;
+    let named = targets.iter().map(|target| (target.ifindex, target.name.clone()));
+    for warning in lockout::check_attach(&locked, options, named)? {
+        tracing::warn!("{warning}");
+    }
     if !created {
         complete(&paths, &mut undo)?;
     }
@@ -118,7 +126,7 @@ pub fn attach(options: &AttachOptions) -> Result<Attached> {
     for target in &targets {
         work.plan_one(target)?;
     }
-    let policy_changed = work.apply_settings(&lock, created)?;
+    let policy_changed = work.apply_settings(&mut locked, created)?;
     work.forget_zones()?;
     // Before the first packet is judged, and again afterwards, for what was opened meanwhile.
     let mut adoption = adoption::prepare(&instance, netns, options.adopt, created, &mut work.undo)?;
@@ -273,8 +281,10 @@ impl Work<'_> {
     }
 
     /// CONFIG and policy. Returns whether a new generation is active.
-    fn apply_settings(&mut self, lock: &Lock, created: bool) -> Result<bool> {
-        let before = self.instance.config()?;
+    fn apply_settings(&mut self, locked: &mut Locked<'_>, created: bool) -> Result<bool> {
+        // Undoing this must not write into what lapsed.
+        locked.settle()?;
+        let before = *locked.config();
         // A new instance is removed as a whole.
         let restore = |undo: &mut Undo, step: fn(&Instance, u64) -> Result<()>, value: u64| {
             if !created {
@@ -312,11 +322,11 @@ impl Work<'_> {
             let previous = before.previous_generation.into();
             restore(&mut self.undo, |i, v| i.store(Store::PreviousGeneration(v as u32)), previous);
             restore(&mut self.undo, |i, v| i.store(Store::Generation(v as u32)), before.generation.into());
-            changed = generation::apply(self.instance, lock, policy, None)?.changed;
+            changed = generation::apply(locked, policy, None)?.changed;
         }
         if let Some(mode) = self.options.mode {
             restore(&mut self.undo, |i, v| i.set_mode(v as u32), before.mode.into());
-            generation::set_mode(self.instance, lock, mode, None)?;
+            generation::set_mode(locked, mode, None)?;
         }
         Ok(changed)
     }

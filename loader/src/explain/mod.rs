@@ -260,13 +260,8 @@ const ATTEMPTS: usize = 10;
 fn by_program_once(instance: &Instance, packet: &Packet, role: Option<Role>) -> Result<Explanation> {
     let interface = interface(&instance.interfaces()?, &packet.interface, role)?;
     let packet = Packet { interface: interface_name(&interface).to_owned(), ..packet.clone() };
-    let (config, policy) = loop {
-        // A change that nobody confirms may be undone between the two.
-        let (config, policy) = (instance.config()?, generation::current(instance)?);
-        if instance.config()?.generation == config.generation {
-            break (config, policy);
-        }
-    };
+    let config = instance.config()?;
+    let policy = generation::policy(instance, config.generation)?;
     let mut reference = reference::judge(&policy, &packet);
     let Ran { answer, audited } = program::run(instance, &config, &policy, &interface, &packet)?;
     if answer != reference.answer || audited != reference.audited.iter().map(|rule| rule.name.clone()).collect() {

@@ -6,14 +6,15 @@ use mseg_ebpf::abi::{config::Config, policy::PolicyHeader};
 
 use super::{
     changes::{Changes, count_rules},
+    locked::Locked,
     proof::{not_kept, parse},
     slots::{in_slot, kept},
     switch::Target,
-    waiting::{self, Waiting, msegctl},
+    waiting::{self, Waiting, late, msegctl},
 };
 use crate::{
     error::{Error, Result},
-    instance::{Instance, Lock, kept::OUTER},
+    instance::{Instance, kept::OUTER},
     policy::Policy,
 };
 
@@ -116,35 +117,41 @@ pub struct RolledBack {
 
 /// The generation that [`rollback`] goes to without being told: the fallback while a change waits, else the one that
 /// was active before.
-///
-/// # Errors
-/// [`crate::error::Code::Failed`] if that is not known.
-pub fn rollback_target(instance: &Instance) -> Result<u32> {
-    let config = instance.config()?;
-    if let Some(waiting) = Waiting::of(&config) {
+fn rollback_target(locked: &Locked<'_>) -> Result<u32> {
+    let (config, instance) = (locked.config(), locked.instance());
+    if let Some(waiting) = locked.waiting() {
         return Ok(waiting.fallback_generation);
     }
-    match config.previous_generation {
-        0 => Err("no generation was active before this one"),
-        previous if previous == config.generation => Err("it is not known which generation was active before"),
-        previous => return Ok(previous),
+    let previous = config.previous_generation;
+    let known = previous != 0 && previous != config.generation;
+    let history = msegctl(instance, "policy history");
+    if let Some(lapsed) = locked.lapsed() {
+        // What was to be undone is undone: one further back is not what was asked for.
+        let further = if known { previous.to_string() } else { "GENERATION".to_owned() };
+        let further = msegctl(instance, &format!("policy rollback {further}"));
+        return Err(late(&lapsed)?
+            .hint(format!("nothing was changed; to go back further, `{further}`; `{history}` lists what is kept")));
     }
-    .map_err(|why| {
-        Error::failed(why).hint(format!(
-            "`{}` lists the generations that are kept; name one: {}",
-            msegctl(instance, "policy history"),
+    match known {
+        true => Ok(previous),
+        false => Err(Error::failed(match previous {
+            0 => "no generation was active before this one",
+            _ => "it is not known which generation was active before",
+        })
+        .hint(format!(
+            "`{history}` lists the generations that are kept; name one: {}",
             msegctl(instance, "policy rollback GENERATION")
-        ))
-    })
+        ))),
+    }
 }
 
 /// The policy that [`rollback`] would make the active one; `None` if that generation is not kept.
 ///
 /// # Errors
-/// As [`rollback_target`], or [`crate::error::Code::Abi`] if its text cannot be read.
-pub fn rollback_policy(instance: &Instance, generation: Option<u32>) -> Result<Option<Policy>> {
-    let target = generation.map_or_else(|| rollback_target(instance), Ok)?;
-    let text = instance.policy_text(target)?;
+/// As [`rollback`] if none is named, or [`crate::error::Code::Abi`] if its text cannot be read.
+pub fn rollback_policy(locked: &Locked<'_>, generation: Option<u32>) -> Result<Option<Policy>> {
+    let target = generation.map_or_else(|| rollback_target(locked), Ok)?;
+    let text = locked.instance().policy_text(target)?;
     text.map(|text| parse(target, &text)).transpose()
 }
 
@@ -153,32 +160,28 @@ pub fn rollback_policy(instance: &Instance, generation: Option<u32>) -> Result<O
 ///
 /// # Errors
 /// [`crate::error::Code::Failed`] if the generation is not kept, or if another one than the fallback is named while a
-/// change waits.
-pub fn rollback(
-    instance: &Instance,
-    lock: &Lock,
-    generation: Option<u32>,
-    confirm: Option<Duration>,
-) -> Result<RolledBack> {
+/// change waits; if none is named and it is not known which was active before, or the last change was undone already,
+/// since nobody confirmed it.
+pub fn rollback(locked: &mut Locked<'_>, generation: Option<u32>, confirm: Option<Duration>) -> Result<RolledBack> {
+    let instance = locked.instance();
     instance.require_write()?;
     let deadline_ns = waiting::deadline(confirm)?;
-    let before = instance.config()?;
-    let target = generation.map_or_else(|| rollback_target(instance), Ok)?;
-    let undone = Waiting::of(&before).filter(|waiting| target == waiting.fallback_generation && confirm.is_none());
+    let target = generation.map_or_else(|| rollback_target(locked), Ok)?;
+    let active = locked.config().generation;
+    let changed = target != active;
+    let undone = locked.waiting().filter(|waiting| target == waiting.fallback_generation && confirm.is_none());
     if undone.is_some() {
-        let changed = target != before.generation;
-        let changes = differences(instance, before.generation, target)?;
-        waiting::undo(instance, lock)?;
+        let changes = differences(instance, active, target)?;
+        locked.undo()?;
         return Ok(RolledBack { generation: target, changed, undone, changes });
     }
-    let config = waiting::free(instance, lock)?;
-    if !kept(instance, config.generation)?.contains(&target) {
+    let config = locked.free()?;
+    if !kept(instance, active)?.contains(&target) {
         return Err(not_kept(instance, target));
     }
-    let changes = differences(instance, config.generation, target)?;
-    let changed = target != config.generation;
+    let changes = differences(instance, active, target)?;
     if changed {
-        waiting::change(instance, &config, Target { generation: target, ..Target::of(&config) }, deadline_ns)?;
+        locked.change(Target { generation: target, ..Target::of(&config) }, deadline_ns)?;
     }
     Ok(RolledBack { generation: target, changed, undone: None, changes })
 }

@@ -6,6 +6,8 @@
 mod build;
 mod changes;
 mod history;
+mod locked;
+mod prepared;
 mod proof;
 mod slots;
 mod switch;
@@ -13,24 +15,27 @@ mod waiting;
 
 use std::time::Duration;
 
-use mseg_ebpf::abi::policy::POLICY_SLOTS;
+use mseg_ebpf::abi::{config::Config, policy::POLICY_SLOTS};
 
-pub(crate) use self::waiting::settle;
 use self::{
     build::Built,
-    slots::{kept, next_generation, remove_pins},
+    prepared::Numbered,
+    slots::{in_slot, kept, next_generation, remove_pins},
     switch::Target,
+    waiting::refuse_while_waiting,
 };
 pub use self::{
     changes::{Changes, Named, Names, count_rules},
-    history::{Kept, Role, RolledBack, history, rollback, rollback_policy, rollback_target},
+    history::{Kept, Role, RolledBack, history, rollback, rollback_policy},
+    locked::Locked,
+    prepared::Prepared,
     proof::{Proven, read},
-    waiting::{MAX_CONFIRM, MIN_CONFIRM, Waiting, check_confirm, confirm, refuse_while_waiting, set_mode},
+    waiting::{MAX_CONFIRM, MIN_CONFIRM, Waiting, check_confirm, confirm, set_mode},
 };
 use crate::{
     compile::{self, RuleIds},
     error::{Code, Error, Result},
-    instance::{Instance, Lock, config::Store},
+    instance::{Instance, config::Store},
     policy::Policy,
 };
 
@@ -48,29 +53,37 @@ pub struct Applied {
 }
 
 /// Makes `policy` the active one: for good, or with `confirm` for this time unless it is confirmed. The lock is held by
-/// the caller from reading what the policy was made of on. If it is active already nothing is changed, and nothing waits.
+/// the caller from reading what the policy was made of on, and from judging the change. If it is active already nothing is
+/// changed, and nothing waits.
 ///
 /// # Errors
 /// [`Code::InvalidPolicy`] if it does not compile, [`Code::Failed`] while another change waits, [`Code::Usage`] if
 /// `confirm` is out of range, or what the kernel says; the active policy is then as before.
-pub fn apply(instance: &Instance, lock: &Lock, policy: &Policy, confirm: Option<Duration>) -> Result<Applied> {
+pub fn apply<'p>(
+    locked: &mut Locked<'_>,
+    policy: impl Into<Prepared<'p>>,
+    confirm: Option<Duration>,
+) -> Result<Applied> {
+    let prepared = policy.into();
+    let instance = locked.instance();
     instance.require_write()?;
     // Only whether it may be; it begins when all is ready.
     waiting::deadline(confirm)?;
-    let text = policy.to_string();
-    if let Some(same) = unchanged(instance, &text)? {
+    if let Some(same) = unchanged(instance, locked.config().generation, &prepared.text)? {
         return Ok(same);
     }
-    let config = waiting::free(instance, lock)?;
+    let config = locked.free()?;
     let active = config.generation;
     let kept = kept(instance, active)?;
     let generation = next_generation(active, &kept);
-    let staying: Vec<u32> = kept.iter().copied().filter(|g| g % POLICY_SLOTS != generation % POLICY_SLOTS).collect();
-    let names = instance.policy_rule_names(&staying)?;
-    let mut ids = RuleIds::from_names(names.clone()).starting_at(config.next_rule);
-    let compiled = compile::compile(policy, &mut ids)?;
-    let changes = changes(instance, active, &text)?;
+    let names = instance.policy_rule_names(&staying(&kept, generation))?;
+    let changes = changes(instance, active, &prepared.text)?;
+    let policy = prepared.policy;
+    let given = RuleIds::from_names(names.clone()).starting_at(config.next_rule);
+    let Numbered { ids, compiled, .. } = prepared.numbered(given)?;
 
+    // What lapsed may be in the slot that is filled now.
+    locked.settle()?;
     // Before any packet can be counted under them.
     instance.store(Store::NextRule(ids.next()))?;
     let built = Built::new(instance, generation, compiled)?;
@@ -79,29 +92,33 @@ pub fn apply(instance: &Instance, lock: &Lock, policy: &Policy, confirm: Option<
         // Nobody uses it; the pins of an unfinished generation would be removed by the next apply, too.
         let _ = remove_pins(instance, generation);
     })?;
-    waiting::change(instance, &config, Target { generation, ..Target::of(&config) }, waiting::deadline(confirm)?)?;
+    locked.change(Target { generation, ..Target::of(&config) }, waiting::deadline(confirm)?)?;
     Ok(Applied { generation, changed: true, entries: built.tables.header.verdicts, changes })
 }
 
-/// What [`apply`] would do; changes nothing. `generation` is the active one.
+/// What [`apply`] would do while these switches hold; changes nothing. `generation` is the active one.
 ///
 /// # Errors
 /// Those of [`apply`].
-pub fn preview(instance: &Instance, policy: &Policy) -> Result<Applied> {
+pub fn preview(instance: &Instance, config: &Config, policy: &Policy) -> Result<Applied> {
     let text = policy.to_string();
-    if let Some(same) = unchanged(instance, &text)? {
+    let generation = config.generation;
+    if let Some(same) = unchanged(instance, generation, &text)? {
         return Ok(same);
     }
-    refuse_while_waiting(instance)?;
-    let generation = instance.config()?.generation;
+    refuse_while_waiting(instance, config)?;
     let compiled = compile::compile(policy, &mut RuleIds::from_names(instance.rule_names()?))?;
     let changes = changes(instance, generation, &text)?;
     Ok(Applied { generation, changed: true, entries: compiled.tables.header.verdicts, changes })
 }
 
-/// What is so if the active policy has this canonical text already.
-fn unchanged(instance: &Instance, text: &str) -> Result<Option<Applied>> {
-    let generation = instance.config()?.generation;
+/// Those of the kept generations that the next one does not replace.
+fn staying(kept: &[u32], next: u32) -> Vec<u32> {
+    kept.iter().copied().filter(|generation| generation % POLICY_SLOTS != next % POLICY_SLOTS).collect()
+}
+
+/// What is so if the active generation has this canonical text already.
+fn unchanged(instance: &Instance, generation: u32, text: &str) -> Result<Option<Applied>> {
     if former(instance, generation)?.as_deref() != Some(text) {
         return Ok(None);
     }
@@ -126,9 +143,13 @@ fn former(instance: &Instance, active: u32) -> Result<Option<String>> {
     }
 }
 
-/// The active policy; the empty one, which allows everything, if none was ever applied.
+/// The active policy.
 pub fn current(instance: &Instance) -> Result<Policy> {
-    let generation = instance.config()?.generation;
+    policy(instance, instance.config()?.generation)
+}
+
+/// The policy of a generation that is kept; the empty one, which allows everything, of 0: none was ever applied.
+pub fn policy(instance: &Instance, generation: u32) -> Result<Policy> {
     let text = match generation {
         0 => String::new(),
         _ => instance

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use mseg_ebpf::abi::config::Config;
 
-use super::switch::{self, Target};
+use super::{Locked, switch::Target};
 use crate::{
     attach::Mode,
     clock::{Clock, monotonic_ns},
     error::{Code, Error, Result},
-    instance::{Instance, Lock, config::Store},
+    instance::Instance,
 };
 
 /// The shortest time in which a change can be confirmed.
@@ -69,12 +69,6 @@ impl Waiting {
     }
 }
 
-/// Makes what is stored say what holds, if a change was not confirmed in time.
-pub(crate) fn settle(instance: &Instance, _lock: &Lock) -> Result<()> {
-    let stores = switch::settle(&instance.stored_config()?, monotonic_ns()?);
-    stores.into_iter().try_for_each(|store| instance.store(store))
-}
-
 /// Whether a change may wait for this time to be confirmed.
 ///
 /// # Errors
@@ -96,12 +90,12 @@ pub(super) fn deadline(confirm: Option<Duration>) -> Result<Option<u64>> {
     Ok(Some(monotonic_ns()?.saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))))
 }
 
-/// Refuses a change while another one waits.
+/// Refuses a change while another one waits, by these switches.
 ///
 /// # Errors
 /// [`Code::Failed`], which says what waits, until when, and what to do.
-pub fn refuse_while_waiting(instance: &Instance) -> Result<()> {
-    match Waiting::of(&instance.config()?) {
+pub(super) fn refuse_while_waiting(instance: &Instance, config: &Config) -> Result<()> {
+    match Waiting::of(config) {
         None => Ok(()),
         Some(waiting) => {
             let clock = Clock::now()?;
@@ -122,26 +116,14 @@ pub(super) fn msegctl(instance: &Instance, command: &str) -> String {
     format!("msegctl {command} {}", instance.options().arguments()).trim_end().to_owned()
 }
 
-/// The switches, in which nothing waits; what was overdue when the lock was taken or has become so since is undone.
-///
-/// # Errors
-/// [`Code::Failed`] if a change waits.
-pub(super) fn free(instance: &Instance, lock: &Lock) -> Result<Config> {
-    refuse_while_waiting(instance)?;
-    settle(instance, lock)?;
-    instance.stored_config()
-}
-
-/// Changes from what holds, by [`free`], to `target`, of which one field differs.
-pub(super) fn change(instance: &Instance, config: &Config, target: Target, deadline_ns: Option<u64>) -> Result<()> {
-    write(instance, &switch::change(config, target, deadline_ns))
-}
-
-/// The stores in their order; then whoever watches the instance is woken.
-fn write(instance: &Instance, stores: &[Store]) -> Result<()> {
-    stores.iter().try_for_each(|store| instance.store(*store))?;
-    instance.touch();
-    Ok(())
+/// What to say of a change that was not confirmed in time.
+pub(super) fn late(change: &Waiting) -> Result<Error> {
+    Ok(Error::failed(format!(
+        "{} was not confirmed by {}: {} holds again",
+        change.what(),
+        Clock::now()?.rfc3339(change.deadline_ns),
+        change.fallback()
+    )))
 }
 
 /// Sets the mode: for good, or with `confirm` for this time unless it is confirmed. Whether it was another one before;
@@ -149,17 +131,14 @@ fn write(instance: &Instance, stores: &[Store]) -> Result<()> {
 ///
 /// # Errors
 /// [`Code::Failed`] while another change waits, [`Code::Usage`] for a time out of range.
-pub fn set_mode(instance: &Instance, lock: &Lock, mode: Mode, confirm: Option<Duration>) -> Result<bool> {
-    instance.require_write()?;
+pub fn set_mode(locked: &mut Locked<'_>, mode: Mode, confirm: Option<Duration>) -> Result<bool> {
+    locked.instance().require_write()?;
     let deadline_ns = deadline(confirm)?;
-    if Mode::from_value(instance.config()?.mode) == mode {
+    if Mode::from_value(locked.config().mode) == mode {
         return Ok(false);
     }
-    let config = free(instance, lock)?;
-    if Mode::from_value(config.mode) == mode {
-        return Ok(false);
-    }
-    change(instance, &config, Target { mode: mode.value(), ..Target::of(&config) }, deadline_ns)?;
+    let config = locked.free()?;
+    locked.change(Target { mode: mode.value(), ..Target::of(&config) }, deadline_ns)?;
     Ok(true)
 }
 
@@ -167,31 +146,11 @@ pub fn set_mode(instance: &Instance, lock: &Lock, mode: Mode, confirm: Option<Du
 ///
 /// # Errors
 /// [`Code::Failed`] if nothing waits, or not any more.
-pub fn confirm(instance: &Instance) -> Result<Waiting> {
-    instance.require_write()?;
-    // Before the lock is taken, which forgets what was overdue.
-    let before = instance.stored_config()?;
-    let _lock = instance.lock()?;
-    let config = instance.stored_config()?;
-    match Waiting::of(&config.in_force(monotonic_ns()?)) {
-        Some(waiting) => {
-            write(instance, &switch::confirm(&config))?;
-            Ok(waiting)
-        }
-        None => Err(match Waiting::of(&before) {
-            Some(late) => Error::failed(format!(
-                "{} was not confirmed by {}: {} holds again",
-                late.what(),
-                Clock::now()?.rfc3339(late.deadline_ns),
-                late.fallback()
-            ))
-            .hint("make the change again, and confirm it earlier"),
-            None => Error::failed("nothing waits to be confirmed"),
-        }),
+pub fn confirm(locked: &mut Locked<'_>) -> Result<Waiting> {
+    locked.instance().require_write()?;
+    match (locked.waiting(), locked.lapsed()) {
+        (Some(waiting), _) => locked.confirm().map(|()| waiting),
+        (None, Some(lapsed)) => Err(late(&lapsed)?.hint("make the change again, and confirm it earlier")),
+        (None, None) => Err(Error::failed("nothing waits to be confirmed")),
     }
-}
-
-/// Undoes the change that waits. If its deadline has just passed that makes no difference.
-pub(super) fn undo(instance: &Instance, _lock: &Lock) -> Result<()> {
-    write(instance, &switch::undo(&instance.stored_config()?))
 }

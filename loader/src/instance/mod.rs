@@ -38,7 +38,7 @@ pub use self::{
 };
 use crate::{
     error::{Code, Error, Result},
-    generation,
+    generation::Locked,
     kernel::{bpf, map::Map, mmap::ConfigMapping, ring::Ring},
 };
 
@@ -123,14 +123,9 @@ impl Instance {
         self.meta
     }
 
-    /// Takes the lock that every change of the instance is made under; waits for another program's change to end. If a
-    /// change is overdue to be confirmed, what is stored is made to say what holds.
-    pub fn lock(&self) -> Result<Lock> {
-        let lock = Lock::take(&self.paths.instance)?;
-        if self.access == Access::Write {
-            generation::settle(self, &lock)?;
-        }
-        Ok(lock)
+    /// Takes the lock that every change of the instance is made under; waits for another program's change to end.
+    pub fn lock(&self) -> Result<Locked<'_>> {
+        Locked::new(self, Lock::take(&self.paths.instance)?)
     }
 
     /// Wakes those who watch the directory of the policy: stores to CONFIG are seen by nobody who does not look.

@@ -6,17 +6,19 @@
 mod caller;
 mod judge;
 
-use mseg_ebpf::{abi::interface::Interface, packet::protocol};
+use mseg_ebpf::{
+    abi::{config::Config, interface::Interface},
+    packet::protocol,
+};
 
 pub use self::judge::{Connection, Judged, Standing, Surroundings, judge};
 use crate::{
     attach::{AttachOptions, Mode, netns},
     clock::Clock,
     error::{Code, Error, Result},
-    generation,
-    instance::{Access, Instance, interface_name, interfaces::planned},
-    kernel::netlink,
-    policy::Policy,
+    generation::{self, Locked, Waiting},
+    instance::{Instance, interface_name, interfaces::planned},
+    policy::{Policy, evaluate::Packet},
     view::{self, SessionId},
 };
 
@@ -31,13 +33,13 @@ pub struct Change<'a> {
     pub force: bool,
 }
 
-/// Judges the caller's own connection, and what else he can reach here, by what would hold after a change. Returns what
-/// he should be warned of.
+/// Judges the caller's own connection, and what else he can reach here, by what would hold after a change that is made
+/// while these switches hold. Returns what he should be warned of.
 ///
 /// # Errors
 /// [`Code::Lockout`] if the change would cut him off, unless it is forced; or what the kernel says.
-pub fn check(instance: &Instance, change: &Change<'_>) -> Result<Vec<String>> {
-    let mode = Mode::from_value(instance.config()?.mode);
+pub fn check(instance: &Instance, config: &Config, change: &Change<'_>) -> Result<Vec<String>> {
+    let mode = Mode::from_value(config.mode);
     let then_mode = change.mode.unwrap_or(mode);
     if then_mode == Mode::Observe && change.policy.is_none() {
         return Ok(Vec::new());
@@ -49,7 +51,7 @@ pub fn check(instance: &Instance, change: &Change<'_>) -> Result<Vec<String>> {
     if surroundings.connections.is_empty() {
         return Ok(unread(&surroundings));
     }
-    let active = generation::current(instance);
+    let active = generation::policy(instance, config.generation);
     // That the active policy cannot be read is no reason to keep it; then everything counts as reachable.
     let now = active.as_ref().ok().map(|policy| Standing { policy, mode });
     let policy = match (change.policy, &active) {
@@ -57,39 +59,45 @@ pub fn check(instance: &Instance, change: &Change<'_>) -> Result<Vec<String>> {
         (None, Err(_)) => return active.map(|_| Vec::new()),
     };
     let judged = judge(now, Standing { policy, mode: then_mode }, &surroundings);
-    let warnings = decide(&judged, then_mode, change.force)?;
+    let warnings = decide(&judged, then_mode, change.force, None)?;
     Ok([unread(&surroundings), warnings].concat())
 }
 
-/// [`check`] for `mseg-loader attach`, whose interfaces are not attached yet, and whose instance may not be there.
+/// [`check`] for `mseg-loader attach`, some of whose interfaces are not attached yet: their indices and names are `named`.
+/// What waits to be confirmed goes on waiting, so they are also judged by what holds again if it is not.
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_attach(options: &AttachOptions, force: bool) -> Result<Vec<String>> {
-    // Whatever is wrong with the instance or with a name, attaching says.
-    let instance = Instance::open(&options.instance, Access::Read).ok();
-    let (mut interfaces, mut now) = (Vec::new(), None);
-    if let Some(instance) = &instance {
-        interfaces = instance.interfaces()?;
-        now = generation::current(instance).ok().zip(Some(Mode::from_value(instance.config()?.mode)));
-    }
+pub(crate) fn check_attach(
+    locked: &Locked<'_>,
+    options: &AttachOptions,
+    named: impl Iterator<Item = (u32, String)>,
+) -> Result<Vec<String>> {
+    let (instance, config) = (locked.instance(), locked.config());
+    let mut interfaces = instance.interfaces()?;
     let here = netns()?;
     let mut added = false;
-    for name in &options.interfaces {
-        if let Ok(Some(found)) = netlink::interface(name)
-            && !interfaces.iter().any(|(ifindex, record)| *ifindex == found.ifindex && record.netns == here)
-        {
-            interfaces.push((found.ifindex, Interface { netns: here, ..planned(name, options.role.value()) }));
+    for (ifindex, name) in named {
+        if !interfaces.iter().any(|(index, record)| *index == ifindex && record.netns == here) {
+            interfaces.push((ifindex, Interface { netns: here, ..planned(&name, options.role.value()) }));
             added = true;
         }
     }
+    let active = generation::policy(instance, config.generation).ok();
+    let mode = Mode::from_value(config.mode);
     let unchanged = Policy::default();
-    let (policy, mode) = now.as_ref().map_or((&unchanged, Mode::Observe), |(policy, mode)| (policy, *mode));
-    let then = Standing { policy: options.policy.as_ref().unwrap_or(policy), mode: options.mode.unwrap_or(mode) };
+    let policy = options.policy.as_ref().or(active.as_ref()).unwrap_or(&unchanged);
+    let then = Standing { policy, mode: options.mode.unwrap_or(mode) };
     let surroundings = look(&interfaces)?;
     // Through an interface that is not attached, everything can be reached.
-    let now = now.as_ref().filter(|_| !added).map(|(policy, mode)| Standing { policy, mode: *mode });
-    let warnings = decide(&judge(now, then, &surroundings), then.mode, force)?;
+    let now = active.as_ref().filter(|_| !added).map(|policy| Standing { policy, mode });
+    let mut warnings = decide(&judge(now, then, &surroundings), then.mode, options.force, None)?;
+    if let Some(waiting) = locked.waiting().filter(|_| added)
+        && let Ok(policy) = generation::policy(instance, waiting.fallback_generation)
+    {
+        let later = Standing { policy: &policy, mode: waiting.fallback_mode };
+        warnings.extend(decide(&judge(Some(then), later, &surroundings), later.mode, options.force, Some(&waiting))?);
+    }
     Ok([unread(&surroundings), warnings].concat())
 }
 
@@ -131,13 +139,17 @@ fn unread(surroundings: &Surroundings) -> Vec<String> {
 /// Warnings that are written out; the others are counted.
 const SHOWN: usize = 10;
 
-fn decide(judged: &Judged, mode: Mode, force: bool) -> Result<Vec<String>> {
+/// `undone` is the change that waits, if it is judged by what holds after it.
+fn decide(judged: &Judged, mode: Mode, force: bool, undone: Option<&Waiting>) -> Result<Vec<String>> {
+    let when = undone.map_or_else(String::new, |waiting| format!("when {} holds again, ", waiting.fallback()));
     let mut warnings = Vec::new();
     for (connection, answer) in &judged.cut {
         let by = format!("`{}` is denied by {} ({})", connection.packet(), answer.rule, answer.reason.name());
         match (mode, force) {
-            (Mode::Observe, _) => warnings.push(format!("to enforce this would cut off your own connection: {by}")),
-            (Mode::Enforce, true) => warnings.push(format!("this cuts off your own connection: {by}")),
+            (Mode::Observe, _) => {
+                warnings.push(format!("{when}to enforce this would cut off your own connection: {by}"));
+            }
+            (Mode::Enforce, true) => warnings.push(format!("{when}this cuts off your own connection: {by}")),
             (Mode::Enforce, false) => {
                 let packet = connection.packet();
                 let rule = format!(
@@ -147,14 +159,15 @@ fn decide(judged: &Judged, mode: Mode, force: bool) -> Result<Vec<String>> {
                     packet.destination,
                     packet.destination_port
                 );
-                return Err(Error::new(Code::Lockout, format!("this would cut off your own connection: {by}"))
+                return Err(Error::new(Code::Lockout, format!("{when}this would cut off your own connection: {by}"))
                     .hint(format!("nothing was changed; let yourself in, by `{rule}` say, or use --force")));
             }
         }
     }
     let lost = judged.lost.iter().map(|(packet, answer)| {
         let (at, by) = (packet.destination_port, format!("{} ({})", answer.rule, answer.reason.name()));
-        format!("{} port {at}, which listens, can be reached from {} no more: {by}", packet.destination, packet.source)
+        let Packet { source, destination, .. } = packet;
+        format!("{when}{destination} port {at}, which listens, can be reached from {source} no more: {by}")
     });
     warnings.extend(lost.take(SHOWN));
     if judged.lost.len() > SHOWN {

@@ -2,7 +2,7 @@
 
 use mseg::{
     error::Result,
-    generation::{self, Changes, Named, Waiting},
+    generation::{self, Changes, Named, Prepared, Waiting},
     instance::{Access, Instance},
     policy::{self, Policy},
     view::WaitingView,
@@ -105,18 +105,19 @@ pub(super) fn run(run: &mut Run<'_>, args: &ApplyArgs) -> Result<Outcome, Stop> 
     let policy = policy::read_file(&args.file)?;
     let report = if args.dry_run {
         let instance = run.open(Access::Read)?;
-        // What is refused otherwise is a warning, as what is forced.
-        lockout::check(run, &instance, &Change { policy: Some(&policy), force: true, ..Change::default() })?;
-        let preview = generation::preview(&instance, &policy)?;
+        let config = instance.config()?;
+        lockout::preview(run, &instance, &config, &Change { policy: Some(&policy), ..Change::default() })?;
+        let preview = generation::preview(&instance, &config, &policy)?;
         let would = Applied::new(run, &instance, &policy, preview, true)?;
         run.output.unless_quiet(&would)?;
         would
     } else {
         let instance = run.open(Access::Write)?;
         instance.require_pins()?;
-        let lock = instance.lock()?;
-        lockout::check(run, &instance, &Change { policy: Some(&policy), force: args.force, ..Change::default() })?;
-        let applied = generation::apply(&instance, &lock, &policy, args.confirm.time)?;
+        let prepared = Prepared::new(&instance, &policy)?;
+        let mut locked = instance.lock()?;
+        lockout::check(run, &locked, &Change { policy: Some(&policy), force: args.force, ..Change::default() })?;
+        let applied = generation::apply(&mut locked, prepared, args.confirm.time)?;
         run.done(Applied::new(run, &instance, &policy, applied, false))?
     };
     Ok(Outcome::matched(!(args.exit_code && report.changed)))

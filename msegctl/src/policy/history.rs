@@ -127,7 +127,8 @@ impl Report for Confirmed {
 }
 
 pub(crate) fn confirm(run: &mut Run<'_>) -> Result<Outcome, Stop> {
-    let confirmed = generation::confirm(&run.open(Access::Write)?)?;
+    let instance = run.open(Access::Write)?;
+    let confirmed = generation::confirm(&mut instance.lock()?)?;
     run.done(Ok(Confirmed::from(confirmed)))?;
     Ok(Outcome::Done)
 }
@@ -189,13 +190,13 @@ impl Report for RolledBack {
 
 pub(super) fn rollback(run: &mut Run<'_>, args: &RollbackArgs) -> Result<Outcome, Stop> {
     let instance = run.open(Access::Write)?;
-    let lock = instance.lock()?;
-    if let Some(policy) = generation::rollback_policy(&instance, args.generation)? {
+    let mut locked = instance.lock()?;
+    if let Some(policy) = generation::rollback_policy(&locked, args.generation)? {
         // What is undone, is undone with its mode.
-        let mode = Waiting::of(&instance.config()?).map(|waiting| waiting.fallback_mode);
-        lockout::check(run, &instance, &Change { policy: Some(&policy), mode, force: args.force })?;
+        let mode = locked.waiting().map(|waiting| waiting.fallback_mode);
+        lockout::check(run, &locked, &Change { policy: Some(&policy), mode, force: args.force })?;
     }
-    let done = generation::rollback(&instance, &lock, args.generation, args.confirm.time)?;
+    let done = generation::rollback(&mut locked, args.generation, args.confirm.time)?;
     run.done(RolledBack::new(run, &instance, done))?;
     Ok(Outcome::Done)
 }

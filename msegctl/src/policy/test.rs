@@ -75,7 +75,8 @@ pub(super) fn run(run: &mut Run<'_>, file: &Path, candidate: Option<&Path>) -> R
         Some(candidate) => (policy::read_file(candidate)?, None),
         None => {
             let instance = run.open(Access::Read)?;
-            (generation::current(&instance)?, Some(instance.config()?.generation))
+            let generation = instance.config()?.generation;
+            (generation::policy(&instance, generation)?, Some(generation))
         }
     };
     let failures: Vec<Failure> = expectations.iter().filter_map(|expected| fails(&policy, expected)).collect();

@@ -91,11 +91,11 @@ fn edit(
     let instance = run.open(Access::Write)?;
     instance.require_pins()?;
     // From reading to writing, so that no other writer's change is lost.
-    let lock = instance.lock()?;
-    let mut policy = generation::current(&instance)?;
+    let mut locked = instance.lock()?;
+    let mut policy = generation::policy(&instance, locked.config().generation)?;
     change(&mut policy)?;
-    lockout::check(run, &instance, &Change { policy: Some(&policy), force, ..Change::default() })?;
-    let applied = generation::apply(&instance, &lock, &policy, None)?;
+    lockout::check(run, &locked, &Change { policy: Some(&policy), force, ..Change::default() })?;
+    let applied = generation::apply(&mut locked, &policy, None)?;
     run.done(Applied::new(run, &instance, &policy, applied, false))?;
     Ok(Outcome::Done)
 }

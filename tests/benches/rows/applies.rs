@@ -86,7 +86,7 @@ fn variants(text: String) -> Result<[Policy; 2]> {
 
 fn apply(policies: &[Policy; 2], turn: usize) -> Result<()> {
     let instance = Instance::open(&Options::default(), Access::Write)?;
-    ensure!(generation::apply(&instance, &instance.lock()?, &policies[turn % 2], None)?.changed, "nothing was applied");
+    ensure!(generation::apply(&mut instance.lock()?, &policies[turn % 2], None)?.changed, "nothing was applied");
     Ok(())
 }
 

@@ -217,7 +217,7 @@ fn by_library(lab: &Lab, kind: Kind, size: usize, command: (Duration, Duration))
     let (library, applied) = lab.mounts.run(|| {
         let started = Instant::now();
         let applied = Instance::open(&Options::default(), Access::Write)
-            .and_then(|instance| generation::apply(&instance, &instance.lock()?, &policy, None));
+            .and_then(|instance| generation::apply(&mut instance.lock()?, &policy, None));
         (started.elapsed(), applied)
     });
     let applied = applied?;

@@ -131,8 +131,8 @@ impl Program {
 
     /// Applies a policy. The tables that the kernel then has, and the names of their rules; `None` if it does not fit.
     fn apply(&self, policy: &Policy) -> Result<Option<(Tables, RuleIds)>> {
-        let lock = self.instance.lock()?;
-        let applied = match apply(&self.instance, &lock, policy, None) {
+        let mut locked = self.instance.lock()?;
+        let applied = match apply(&mut locked, policy, None) {
             Ok(applied) => applied,
             Err(error) if error.message.contains("that fit") => return Ok(None),
             Err(error) => return Err(anyhow!("{error}")),
