@@ -27,6 +27,7 @@ const WEB: &str = "default in deny\ndefault out deny\nrule web allow both tcp to
 on_both_hooks! {
     forwarded_flows_are_adopted,
     forwarded_connection_that_conntrack_picked_up_is_adopted_whoever_spoke_first,
+    forwarded_connection_that_was_picked_up_from_its_server_is_turned_around,
     forwarded_flows_behind_snat_are_adopted_on_both_sides,
     redirected_connection_is_adopted_by_the_port_on_the_wire,
     forwarded_flow_that_no_attached_interface_sees_is_reported,
@@ -138,6 +139,33 @@ fn forwarded_connection_that_conntrack_picked_up_is_adopted_whoever_spoke_first(
         expect(&session, "/rule", "through")?;
     }
     expect(&lab.stats()?, "/packets/denied", 0)
+}
+
+fn forwarded_connection_that_was_picked_up_from_its_server_is_turned_around(lab: &Lab) -> Result<()> {
+    let far = network::far(lab)?;
+    network::route(lab, &far)?;
+    let (mut connections, _) = flows(lab, &far)?;
+    let hook = lab.hook().name();
+    let attach = ["attach", PROTECTED, FAR_INTERFACE, "--hook", hook, "--midstream", "strict", "--no-adopt"];
+    lab.run("mseg-loader", &attach)?.ok()?;
+    connections.iter_mut().try_for_each(|connection| connection.exchange_to_client(1000))?;
+    connections.iter().try_for_each(tcp::Connection::settle)?;
+    ensure!(lab.sessions(&["--proto", "tcp", "--sport", "7000"])?.len() == 2, "taken for opened by the server");
+    let policy =
+        format!("default in deny\ndefault out deny\nrule through allow in tcp to any port 7000 iface {PROTECTED}\n");
+    lab.ctl(&["policy", "apply", lab.policy(&policy)?])?;
+    lab.ctl(&["mode", "set", "enforce"])?;
+    connections.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
+    for connection in &connections {
+        let (client, server) = (connection.client.local_addr()?, connection.client.peer_addr()?);
+        let session = session(lab, (client.ip(), client.port()), server)?;
+        expect(&session, "/direction", "in")?;
+        expect(&session, "/interface", PROTECTED)?;
+        expect(&session, "/rule", "through")?;
+    }
+    // A rule has decided it: when that is gone, so is the connection.
+    lab.ctl(&["policy", "apply", lab.policy("default in deny\ndefault out allow\n")?])?;
+    connections.iter_mut().try_for_each(tcp::Connection::is_cut)
 }
 
 fn forwarded_flows_behind_snat_are_adopted_on_both_sides(lab: &Lab) -> Result<()> {

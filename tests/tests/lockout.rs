@@ -31,6 +31,7 @@ on_both_hooks! {
     attach_that_cuts_off_the_caller_is_refused,
     connection_that_sshd_has_accepted_is_the_callers,
     session_that_was_picked_up_is_judged_as_it_is,
+    open_connection_that_would_not_be_adopted_is_not_cut,
     connection_through_nothing_attached_cannot_be_cut,
     listening_sockets_that_are_lost_are_warnings,
 }
@@ -210,6 +211,23 @@ fn session_that_was_picked_up_is_judged_as_it_is(lab: &Lab) -> Result<()> {
         let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", file])?;
         ended(&ran, 7, &["default-out", "out tcp from"])?;
         connection.exchange(1000, 1000)?;
+    }
+    Ok(())
+}
+
+fn open_connection_that_would_not_be_adopted_is_not_cut(lab: &Lab) -> Result<()> {
+    let policy = lab.policy(OPEN)?;
+    let strict = ["attach", PROTECTED, "--policy", policy, "--mode", "enforce", "--midstream", "strict", "--no-adopt"];
+    for (_, connection) in &mut connections(lab)? {
+        let ran = as_caller(lab, &connection.client, "mseg-loader", &strict)?;
+        ended(&ran, 7, &["tcp-midstream", "nothing was changed; leave out --no-adopt"])?;
+        let ran = as_caller(lab, &connection.client, "mseg-loader", &strict[..strict.len() - 1])?;
+        ended(&ran, 0, &[])?;
+        connection.exchange(1000, 1000)?;
+        lab.run("mseg-loader", &["detach", "--all"])?.ok()?;
+        let ran = as_caller(lab, &connection.client, "mseg-loader", &[&strict[..], &["--force"]].concat())?;
+        ended(&ran, 0, &["WARN this cuts off your own connection"])?;
+        lab.run("mseg-loader", &["detach", "--all"])?.ok()?;
     }
     Ok(())
 }

@@ -212,6 +212,12 @@ impl Env {
         self.flags & OUT != 0
     }
 
+    /// Whether the packet comes from beyond, and was seen nowhere before.
+    #[inline(always)]
+    pub(crate) fn arrives(&self) -> bool {
+        self.flags & (OUT | COUNTED) == 0
+    }
+
     /// Whether the protected side sends the packet itself, and does not forward it for somebody else. Of a workload that is
     /// taken for granted.
     #[inline(always)]

@@ -177,18 +177,19 @@ pub extern "C" fn judge_session(
         return NO_SESSION;
     }
     match way {
-        Way::Plausible => match sessions::reopens(session, packet) {
-            Reopening::InPlace => return REPLACES,
-            Reopening::Beside if call & THROUGH == 0 => {
-                return if sessions::is_stale(env, session) && call & REJUDGED == 0 { STALE_SESSION } else { BESIDE };
-            }
-            _ => {}
-        },
+        Way::Plausible => {}
         Way::Leaves => {
             return if sessions::is_stale(env, session) && call & REJUDGED == 0 { STALE_SESSION } else { LEAVES };
         }
         Way::Doubtful => call |= DOUBTED,
         Way::MadeUp | Way::Moved => return Judgement::unruled(Reason::WrongWay).pack(),
+    }
+    match sessions::reopens(session, packet) {
+        Reopening::InPlace => return REPLACES,
+        Reopening::Beside if call & THROUGH == 0 => {
+            return if sessions::is_stale(env, session) && call & REJUDGED == 0 { STALE_SESSION } else { BESIDE };
+        }
+        _ => {}
     }
     sessions::go_on(env, packet, key, session, call)
 }

@@ -37,7 +37,7 @@ pub extern "C" fn judge_anew(
     // One after the other, here where little stack is used: calls within calls would need more than there is.
     decide_session(env, key, session, AS_OPENED);
     if is_in_doubt(key, session) != 0 {
-        decide_session(env, key, session, TURNED);
+        decide_session(env, key, session, sender_is_lower | TURNED);
         if turn(env, session, sender_is_lower) == 0 {
             decide_session(env, key, session, AS_OPENED);
         }
@@ -95,27 +95,36 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
 
 /// Argument of [`decide_session`]: as it was opened, or is taken to have been.
 const AS_OPENED: u32 = 0;
-/// Argument of [`decide_session`]: as if the other side had opened it.
-const TURNED: u32 = 1;
+/// Argument of [`decide_session`]: as if the other side had opened it. Bit 0 is set if the packet's sender is the key's lower
+/// endpoint.
+const TURNED: u32 = 2;
 
 /// What the policy says of a session: a packed [`Decision`], 0 if its maps are damaged.
 #[unsafe(no_mangle)]
-pub extern "C" fn decide_session(env: *const Env, key: *const SessionKey, session: *const Session, turn: u32) -> u64 {
+pub extern "C" fn decide_session(env: *const Env, key: *const SessionKey, session: *const Session, call: u32) -> u64 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(key), Some(session)) = (unsafe { (env.as_ref(), key.as_ref(), session.as_ref()) }) else {
         return 0;
     };
-    let (flags, ifindex) = if turn == AS_OPENED { (session.flags, session.ifindex) } else { turned(session) };
+    let (mut flags, mut ifindex) = (session.flags, session.ifindex);
+    if call & TURNED != 0 {
+        (flags, ifindex) = turned(env, session, call & 1);
+    }
     classify::ask(ifindex, flags, |tuple| write_tuple(tuple, key, flags));
+    if call & TURNED != 0 && ifindex == 0 && classify::asks_for_interfaces(env.generation) {
+        // It is asked again once the client's packet tells where that arrives.
+        return 0;
+    }
     classify::classify(env, key)
 }
 
 /// A session's flags if its other side opened it, and the interface at which that arrives, 0 if nothing tells.
 #[inline(always)]
-const fn turned(session: &Session) -> (u8, u32) {
+fn turned(env: &Env, session: &Session, sender_is_lower: u32) -> (u8, u32) {
     let flags = session.flags ^ FLAG_CLIENT_IS_LOWER;
     if session.fins & PASSES_ON != 0 {
-        (flags & !FLAG_OUT, 0)
+        let is_clients = (flags & FLAG_CLIENT_IS_LOWER != 0) == (sender_is_lower != 0);
+        (flags & !FLAG_OUT, if is_clients && env.arrives() { env.ifindex } else { 0 })
     } else if session.fins & PASSES_THROUGH != 0 || session.ifindex == sessions::LOOPBACK {
         (flags, session.ifindex)
     } else {
@@ -123,21 +132,28 @@ const fn turned(session: &Session) -> (u8, u32) {
     }
 }
 
-/// 1 if the latest decision denies a connection of which it is but a guess who opened it: it was picked up, no rule has
-/// ever decided it, and of its ports the guessed client's is the lower one.
+/// 1 if the latest decision denies a connection that its other side may have opened: [`is_guess`].
 #[unsafe(no_mangle)]
 pub extern "C" fn is_in_doubt(key: *const SessionKey, session: *const Session) -> u32 {
     // SAFETY: the caller's, or null.
     let (Some(key), Some(session)) = (unsafe { (key.as_ref(), session.as_ref()) }) else {
         return 0;
     };
+    (is_guess(key, session) && !Decision::allows(classify::decision())) as u32
+}
+
+/// The first port that most systems give to clients (`ip_local_port_range` in Documentation/networking/ip-sysctl.rst).
+const EPHEMERAL: u16 = 32_768;
+
+/// Whether it is but a guess who opened an answered session: it was picked up, and its ports speak for the other side.
+#[inline(always)]
+pub(crate) fn is_guess(key: &SessionKey, session: &Session) -> bool {
     let [lower, higher] = [key.lower_port, key.higher_port].map(u16::from_be_bytes);
     let (client, server) = if session.flags & FLAG_CLIENT_IS_LOWER != 0 { (lower, higher) } else { (higher, lower) };
-    let is_guess = session.flags & (FLAG_PICKED_UP | FLAG_HALF_OPEN) == FLAG_PICKED_UP
+    let no_rule = matches!(session.rule, rule::NONE | rule::DEFAULT_IN | rule::DEFAULT_OUT);
+    session.flags & (FLAG_PICKED_UP | FLAG_HALF_OPEN) == FLAG_PICKED_UP
         && session.fins & ADOPTED == 0
-        && matches!(session.rule, rule::NONE | rule::DEFAULT_IN | rule::DEFAULT_OUT)
-        && client < server;
-    (is_guess && !Decision::allows(classify::decision())) as u32
+        && (client < server || (server >= EPHEMERAL && no_rule))
 }
 
 /// Takes a session for opened by its other side, if the policy allows that, which was asked last. 1 if so.
@@ -154,11 +170,7 @@ pub extern "C" fn turn(env: *const Env, session: *mut Session, sender_is_lower: 
     // no window is checked of a session that was picked up. The flags are last, which say whose they are.
     unsafe {
         let before = *session;
-        let (flags, mut ifindex) = turned(&before);
-        let is_clients = (flags & FLAG_CLIENT_IS_LOWER != 0) == (sender_is_lower != 0);
-        if ifindex == 0 && is_clients && !env.is_out() {
-            ifindex = env.ifindex;
-        }
+        let (flags, ifindex) = turned(env, &before, sender_is_lower);
         (*session).to_server = before.to_client;
         (*session).to_client = before.to_server;
         (*session).client = before.server;

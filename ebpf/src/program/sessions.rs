@@ -28,7 +28,7 @@ use super::{
     events,
     judge::{self, Judgement},
     memory::{add, load, on_stack, store},
-    sources,
+    rejudge, sources,
     tables::{is_expired, promote, remove},
 };
 
@@ -49,6 +49,7 @@ pub extern "C" fn pass(env: *const Env, packet: *const Packet, session: *mut Ses
     if before.generation != env.generation
         || packet.fragment != Fragment::Whole
         || before.flags & FLAG_DENIED != 0
+        || before.ifindex == 0
         || !progress::is_steady(before, packet)
         || may_have_missed(env, before.last_seen_tick)
         || is_expired(env, session)
@@ -274,6 +275,9 @@ pub(crate) fn is_denied(session: *mut Session) -> bool {
 #[inline(always)]
 pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, call: u32) -> u64 {
     let fresh = call & judge::REJUDGED != 0;
+    if !fresh && tells_more(env, key, session, call & 1 != 0) {
+        return judge::STALE_SESSION;
+    }
     if is_stale(env, session) {
         // Judged again, and still not of this generation: its maps are damaged.
         return if fresh { Judgement::unruled(Reason::NoPolicy).pack() } else { judge::STALE_SESSION };
@@ -298,6 +302,26 @@ pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut 
     }
     let opener = judge::HAS_SESSION | flags & (FLAG_CLIENT_IS_LOWER | FLAG_OUT);
     Judgement { rule, reason, allow, fresh, opener }.pack()
+}
+
+/// Whether the packet tells at which interface the client of a forwarded session arrives, or may, if its opener is a guess
+/// and it is denied: then it is to be judged again.
+#[inline(always)]
+fn tells_more(env: &Env, key: &SessionKey, session: *mut Session, sender_is_lower: bool) -> bool {
+    // SAFETY: as in `tables::is_expired`.
+    let before = unsafe { &*session };
+    if before.fins & PASSES_ON == 0 || !env.arrives() {
+        return false;
+    }
+    if from_client(before, sender_is_lower) {
+        if before.ifindex != 0 {
+            return false;
+        }
+        // SAFETY: as in `tables::is_expired`.
+        unsafe { store(&raw mut (*session).ifindex, env.ifindex) };
+        return true;
+    }
+    before.flags & FLAG_DENIED != 0 && rejudge::is_guess(key, before)
 }
 
 /// Counts a packet in its session and takes the session to its next state; false, and nothing else, if it is not let pass,

@@ -7,13 +7,17 @@ mod caller;
 mod judge;
 
 use mseg_ebpf::{
-    abi::{config::Config, interface::Interface},
+    abi::{
+        config::{Config, MIDSTREAM_STRICT},
+        interface::Interface,
+        reason::Reason,
+    },
     packet::protocol,
 };
 
 pub use self::judge::{Connection, Judged, Standing, Surroundings, judge};
 use crate::{
-    attach::{AttachOptions, Mode, netns},
+    attach::{AttachOptions, Midstream, Mode, netns},
     clock::Clock,
     error::{Code, Error, Result},
     generation::{self, Locked, Waiting},
@@ -76,11 +80,11 @@ pub(crate) fn check_attach(
     let (instance, config) = (locked.instance(), locked.config());
     let mut interfaces = instance.interfaces()?;
     let here = netns()?;
-    let mut added = false;
+    let mut added = Vec::new();
     for (ifindex, name) in named {
         if !interfaces.iter().any(|(index, record)| *index == ifindex && record.netns == here) {
             interfaces.push((ifindex, Interface { netns: here, ..planned(&name, options.role.value()) }));
-            added = true;
+            added.push(name);
         }
     }
     let active = generation::policy(instance, config.generation).ok();
@@ -90,15 +94,34 @@ pub(crate) fn check_attach(
     let then = Standing { policy, mode: options.mode.unwrap_or(mode) };
     let surroundings = look(&interfaces)?;
     // Through an interface that is not attached, everything can be reached.
-    let now = active.as_ref().filter(|_| !added).map(|policy| Standing { policy, mode });
+    let now = active.as_ref().filter(|_| added.is_empty()).map(|policy| Standing { policy, mode });
     let mut warnings = decide(&judge(now, then, &surroundings), then.mode, options.force, None)?;
-    if let Some(waiting) = locked.waiting().filter(|_| added)
+    if let Some(waiting) = locked.waiting().filter(|_| !added.is_empty())
         && let Ok(policy) = generation::policy(instance, waiting.fallback_generation)
     {
         let later = Standing { policy: &policy, mode: waiting.fallback_mode };
         warnings.extend(decide(&judge(Some(then), later, &surroundings), later.mode, options.force, Some(&waiting))?);
     }
+    let strict = match options.midstream {
+        Some(midstream) => midstream == Midstream::Strict,
+        None => config.midstream == MIDSTREAM_STRICT,
+    };
+    if strict && options.adopt == Some(false) && then.mode == Mode::Enforce {
+        let unknown = surroundings.connections.iter().find(|connection| added.contains(&connection.interface));
+        warnings.extend(unknown.map(|connection| not_adopted(connection, options.force)).transpose()?);
+    }
     Ok([unread(&surroundings), warnings].concat())
+}
+
+/// What to say of the caller's connection where it would be no session, and needs to be one.
+fn not_adopted(connection: &Connection, force: bool) -> Result<String> {
+    let reason = Reason::TcpMidstream.name();
+    let by = format!("`{}` is open already, and would not be adopted ({reason})", connection.packet());
+    if force {
+        return Ok(format!("this cuts off your own connection: {by}"));
+    }
+    Err(Error::new(Code::Lockout, format!("this would cut off your own connection: {by}"))
+        .hint("nothing was changed; leave out --no-adopt or --midstream strict, or use --force"))
 }
 
 /// The caller and this host as they are now.
