@@ -128,7 +128,7 @@ pub(crate) const BESIDE: u64 = 8;
 /// What [`judge_session`] returns for a packet that leaves if the policy lets it, and then belongs to this session.
 pub(crate) const LEAVES: u64 = 16;
 
-/// Instead of it where that is the half-open one; also of a SYN within one.
+/// Instead of it where that is the half-open one.
 pub(crate) const LEAVES_BY_HALF_OPEN: u64 = 32;
 
 /// Whether that is a packed judgement, and none of the numbers above: each has a reason.

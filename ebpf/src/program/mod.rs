@@ -170,10 +170,10 @@ fn judge_by_session(
                 if judgement == judge::NO_SESSION || !judge::is_unexpected(by_newer) {
                     return by_newer;
                 }
-            } else if !judge::is_final(judgement) && by_newer == judge::REPLACES {
+            } else if !judge::is_final(judgement) && (by_newer == judge::REPLACES || by_newer == judge::BESIDE) {
+                // Also one that was picked up: what goes on of it passes within the new one while that is not answered.
                 judgement |= judge::REPLACES_HALF_OPEN;
-            } else if !expected && (by_newer == judge::LEAVES || by_newer == judge::BESIDE) {
-                // Beside one that was picked up, whose handshake is not under way, none is opened.
+            } else if !expected && by_newer == judge::LEAVES {
                 judgement = judge::LEAVES_BY_HALF_OPEN;
             }
         }
