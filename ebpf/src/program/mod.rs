@@ -153,8 +153,8 @@ fn judge_by_session(
         classify::prepare(env, packet);
     }
     let expected = judge::is_final(judgement) && Judgement::unpack(judgement).allow;
-    // One without windows expects whatever comes, also the handshake of the next connection.
-    if !expected || session.is_some_and(sessions::is_liberal) {
+    // One without windows expects whatever comes, also the handshake of the next connection; so does each during grace.
+    if !expected || env.trusts() || session.is_some_and(sessions::is_liberal) {
         if let Some(newer) = maps::HALF_OPEN.get_ptr_mut(key)
             && (judgement == judge::NO_SESSION || sessions::is_handshake(newer, packet, sender_is_lower != 0))
         {

@@ -138,8 +138,10 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
             // Counted: it was judged where it arrived first. An open connection may take another way.
             on && (!half_open || (!same && !env.is_counted()))
         };
-        // What its client's packets left by was perhaps attached only since.
-        let unseen = !half_open && (env.trusts() || may_have_missed(env, before.last_seen_tick));
+        // What its client's packets left by was perhaps attached only since. Of TCP the receiver checks the numbers.
+        let unseen = packet.protocol == protocol::TCP
+            && !half_open
+            && (env.trusts() || may_have_missed(env, before.last_seen_tick));
         return if plausible || through {
             Way::Plausible
         } else if doubtful || (!from_client && !same && unseen) {
