@@ -117,6 +117,8 @@ pub const PASSES_THROUGH: u8 = 1 << 7;
 pub const PASSES_ON: u8 = 1 << 5;
 /// [`Session::fins`]: the packets of one side arrive, and the policy lets the protected side send them, too.
 pub const MAY_LEAVE: u8 = 1 << 6;
+/// [`Session::fins`]: it was picked up, and is taken for opened by the other side than at first.
+pub const TURNED_AROUND: u8 = 1 << 2;
 /// [`Session::fins`]: user space has put it in, and the kernel's sockets or nf_conntrack say who opened it.
 pub const ADOPTED: u8 = 1 << 3;
 /// [`Session::fins`]: the host itself sent the first packet, and forwarded it for nobody.

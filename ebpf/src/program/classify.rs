@@ -143,12 +143,6 @@ impl Steps for Slot {
     }
 }
 
-/// Whether any rule of the generation looks at interfaces.
-#[inline(always)]
-pub(crate) fn asks_for_interfaces(generation: u32) -> bool {
-    header(generation).is_none_or(|header| header.looks[thing::INTERFACE] | header.audits_by_interface != 0)
-}
-
 /// This CPU's question. A program is not interrupted by another on its CPU.
 #[inline(always)]
 pub(crate) fn question() -> Option<&'static mut Question> {

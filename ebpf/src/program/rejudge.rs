@@ -6,7 +6,7 @@ use mseg_ebpf::{
         rule,
         session::{
             ADOPTED, FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LOG, FLAG_OUT, FLAG_PICKED_UP,
-            FLAG_SAMPLED, MAY_LEAVE, OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, TcpState,
+            FLAG_SAMPLED, MAY_LEAVE, OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, TURNED_AROUND, TcpState,
         },
     },
     packet::{protocol, transport::icmp_type},
@@ -111,10 +111,6 @@ pub extern "C" fn decide_session(env: *const Env, key: *const SessionKey, sessio
         (flags, ifindex) = turned(env, session, call & 1);
     }
     classify::ask(ifindex, flags, |tuple| write_tuple(tuple, key, flags));
-    if call & TURNED != 0 && ifindex == 0 && classify::asks_for_interfaces(env.generation) {
-        // It is asked again once the client's packet tells where that arrives.
-        return 0;
-    }
     classify::classify(env, key)
 }
 
@@ -145,7 +141,8 @@ pub extern "C" fn is_in_doubt(key: *const SessionKey, session: *const Session) -
 /// The first port that most systems give to clients (`ip_local_port_range` in Documentation/networking/ip-sysctl.rst).
 const EPHEMERAL: u16 = 32_768;
 
-/// Whether it is but a guess who opened an answered session: it was picked up, and its ports speak for the other side.
+/// Whether it is but a guess who opened an answered session: it was picked up, and its ports speak for the other side, or
+/// it was turned around before.
 #[inline(always)]
 pub(crate) fn is_guess(key: &SessionKey, session: &Session) -> bool {
     let [lower, higher] = [key.lower_port, key.higher_port].map(u16::from_be_bytes);
@@ -153,7 +150,7 @@ pub(crate) fn is_guess(key: &SessionKey, session: &Session) -> bool {
     let no_rule = matches!(session.rule, rule::NONE | rule::DEFAULT_IN | rule::DEFAULT_OUT);
     session.flags & (FLAG_PICKED_UP | FLAG_HALF_OPEN) == FLAG_PICKED_UP
         && session.fins & ADOPTED == 0
-        && (client < server || (server >= EPHEMERAL && no_rule))
+        && (client < server || (server >= EPHEMERAL && no_rule) || session.fins & TURNED_AROUND != 0)
 }
 
 /// Takes a session for opened by its other side, if the policy allows that, which was asked last. 1 if so.
@@ -185,7 +182,7 @@ pub extern "C" fn turn(env: *const Env, session: *mut Session, sender_is_lower: 
         };
         let fins = before.fins & FINS;
         let fins = (fins << 1 | fins >> 1) & FINS;
-        store(&raw mut (*session).fins, before.fins & !(FINS | OWN | MAY_LEAVE) | fins);
+        store(&raw mut (*session).fins, before.fins & !(FINS | OWN | MAY_LEAVE) ^ TURNED_AROUND | fins);
         store(&raw mut (*session).flags, flags);
     }
     1
