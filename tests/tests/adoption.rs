@@ -209,14 +209,16 @@ fn half_closed_connections_can_be_finished(lab: &Lab) -> Result<()> {
         // The other side still talks, then ends.
         let [first, second] = &mut connections[..] else { unreachable!("there are two") };
         send(&first.server, &first.client)?;
-        first.finish_server()?;
         send(&second.client, &second.server)?;
         // A FIN is believed once its receiver was heard, if only by an acknowledgement.
-        eventually(|| {
-            let session = lab.session("tcp", second.client.local_addr()?.port())?;
-            ensure!(session["to_client"]["packets"] != 0, "the server was not heard");
-            Ok(())
-        })?;
+        for (connection, answers) in [(&*first, "to_server"), (&*second, "to_client")] {
+            eventually(|| {
+                let session = lab.session("tcp", connection.client.local_addr()?.port())?;
+                ensure!(session[answers]["packets"] != 0, "the receiver was not heard");
+                Ok(())
+            })?;
+        }
+        first.finish_server()?;
         second.finish_client()?;
     }
     for connection in open.inbound.iter().chain(&open.outbound) {

@@ -120,7 +120,9 @@ fn turned(env: &Env, session: &Session, sender_is_lower: u32) -> (u8, u32) {
     let flags = session.flags ^ FLAG_CLIENT_IS_LOWER;
     if session.fins & PASSES_ON != 0 {
         let is_clients = (flags & FLAG_CLIENT_IS_LOWER != 0) == (sender_is_lower != 0);
-        (flags & !FLAG_OUT, if is_clients && env.arrives() { env.ifindex } else { 0 })
+        // Where the other side's packets arrive, those in its name are made up.
+        let tells = is_clients && env.arrives() && env.ifindex != session.ifindex;
+        (flags & !FLAG_OUT, if tells { env.ifindex } else { 0 })
     } else if session.fins & PASSES_THROUGH != 0 || session.ifindex == sessions::LOOPBACK {
         (flags, session.ifindex)
     } else {
