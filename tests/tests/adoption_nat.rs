@@ -98,6 +98,18 @@ fn session(lab: &Lab, client: (IpAddr, u16), server: SocketAddr) -> Result<Value
     Ok(session.clone())
 }
 
+/// Each is a session that its client has opened, by the rule and where it arrives.
+fn clients_opened(lab: &Lab, connections: &[tcp::Connection]) -> Result<()> {
+    for connection in connections {
+        let (client, server) = (connection.client.local_addr()?, connection.client.peer_addr()?);
+        let session = session(lab, (client.ip(), client.port()), server)?;
+        expect(&session, "/direction", "in")?;
+        expect(&session, "/interface", PROTECTED)?;
+        expect(&session, "/rule", "through")?;
+    }
+    Ok(())
+}
+
 fn forwarded_flows_are_adopted(lab: &Lab) -> Result<()> {
     require_tool!("nft");
     let far = network::far(lab)?;
@@ -109,13 +121,7 @@ fn forwarded_flows_are_adopted(lab: &Lab) -> Result<()> {
     expect(&adoption, "/adopted", 4)?;
     expect(&adoption, "/by_protocol/udp", 2)?;
     go_on(&mut connections, &pairs)?;
-    for connection in &connections {
-        let (client, server) = (connection.client.local_addr()?, connection.client.peer_addr()?);
-        let session = session(lab, (client.ip(), client.port()), server)?;
-        expect(&session, "/direction", "in")?;
-        expect(&session, "/interface", PROTECTED)?;
-        expect(&session, "/rule", "through")?;
-    }
+    clients_opened(lab, &connections)?;
     ensure!(number(&lab.stats()?, "/packets/denied")? == 0, "{:#}", lab.stats()?);
     Ok(())
 }
@@ -132,12 +138,7 @@ fn forwarded_connection_that_conntrack_picked_up_is_adopted_whoever_spoke_first(
     expect(&enforce(lab, &[PROTECTED, FAR_INTERFACE])?, "/by_protocol/tcp", 2)?;
     connections.iter_mut().try_for_each(|connection| connection.exchange_to_client(1000))?;
     connections.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
-    for connection in &connections {
-        let (client, server) = (connection.client.local_addr()?, connection.client.peer_addr()?);
-        let session = session(lab, (client.ip(), client.port()), server)?;
-        expect(&session, "/direction", "in")?;
-        expect(&session, "/rule", "through")?;
-    }
+    clients_opened(lab, &connections)?;
     expect(&lab.stats()?, "/packets/denied", 0)
 }
 
@@ -156,13 +157,7 @@ fn forwarded_connection_that_was_picked_up_from_its_server_is_turned_around(lab:
     lab.ctl(&["policy", "apply", lab.policy(&policy)?])?;
     lab.ctl(&["mode", "set", "enforce"])?;
     connections.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
-    for connection in &connections {
-        let (client, server) = (connection.client.local_addr()?, connection.client.peer_addr()?);
-        let session = session(lab, (client.ip(), client.port()), server)?;
-        expect(&session, "/direction", "in")?;
-        expect(&session, "/interface", PROTECTED)?;
-        expect(&session, "/rule", "through")?;
-    }
+    clients_opened(lab, &connections)?;
     // A rule has decided it: when that is gone, so is the connection.
     lab.ctl(&["policy", "apply", lab.policy("default in deny\ndefault out allow\n")?])?;
     connections.iter_mut().try_for_each(tcp::Connection::is_cut)
