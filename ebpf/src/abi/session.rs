@@ -173,7 +173,8 @@ pub struct Session {
     pub server: Sequence,
     /// `FLAG_*`. First of its word, so that a changed one is an aligned store.
     pub flags: u8,
-    /// FINs seen: bit 0 the client's, bit 1 the server's. And [`PASSES_THROUGH`], [`PASSES_ON`] and [`MAY_LEAVE`].
+    /// FINs seen: bit 0 the client's, bit 1 the server's. And [`PASSES_THROUGH`], [`PASSES_ON`], [`MAY_LEAVE`], [`OWN`],
+    /// [`ADOPTED`] and [`TURNED_AROUND`].
     pub fins: u8,
     /// State.
     pub state: SessionState,
@@ -183,6 +184,14 @@ pub struct Session {
     pub client_window: u16,
     /// The largest window the server has offered.
     pub server_window: u16,
+}
+
+impl Session {
+    /// Whether it is a guess who opened it: it was picked up in mid-stream, and nobody told.
+    #[inline(always)]
+    pub const fn is_guessed(&self) -> bool {
+        self.flags & FLAG_PICKED_UP != 0 && self.fins & ADOPTED == 0
+    }
 }
 
 const _: () = assert!(size_of::<SessionKey>() == 40);

@@ -5,8 +5,8 @@ use mseg_ebpf::{
         policy::{DIRECTION_IN, DIRECTION_OUT},
         rule,
         session::{
-            ADOPTED, FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LOG, FLAG_OUT, FLAG_PICKED_UP,
-            FLAG_SAMPLED, MAY_LEAVE, OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, TURNED_AROUND, TcpState,
+            FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LOG, FLAG_OUT, FLAG_SAMPLED, MAY_LEAVE, OWN,
+            PASSES_ON, PASSES_THROUGH, Session, SessionKey, TURNED_AROUND, TcpState,
         },
     },
     packet::{protocol, transport::icmp_type},
@@ -61,10 +61,8 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
     };
     // SAFETY: as in `tables::is_expired`.
     let fins = unsafe { (*session).fins };
-    if !decision.allow
-        && flags & (FLAG_PICKED_UP | FLAG_HALF_OPEN) == FLAG_PICKED_UP | FLAG_HALF_OPEN
-        && fins & ADOPTED == 0
-    {
+    // SAFETY: as in `tables::is_expired`.
+    if !decision.allow && flags & FLAG_HALF_OPEN != 0 && unsafe { (*session).is_guessed() } {
         // Perhaps the other side, which was not heard yet, has opened it, and a rule allows that.
         sessions::expire(env, key, session);
         return FORGOTTEN;
@@ -150,8 +148,8 @@ pub(crate) fn is_guess(key: &SessionKey, session: &Session) -> bool {
     let [lower, higher] = [key.lower_port, key.higher_port].map(u16::from_be_bytes);
     let (client, server) = if session.flags & FLAG_CLIENT_IS_LOWER != 0 { (lower, higher) } else { (higher, lower) };
     let no_rule = matches!(session.rule, rule::NONE | rule::DEFAULT_IN | rule::DEFAULT_OUT);
-    session.flags & (FLAG_PICKED_UP | FLAG_HALF_OPEN) == FLAG_PICKED_UP
-        && session.fins & ADOPTED == 0
+    session.is_guessed()
+        && session.flags & FLAG_HALF_OPEN == 0
         && (client < server || (server >= EPHEMERAL && no_rule) || session.fins & TURNED_AROUND != 0)
 }
 

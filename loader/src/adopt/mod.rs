@@ -19,10 +19,7 @@ use mseg_ebpf::{
     abi::{
         interface::{Interface, ROLE_WORKLOAD},
         policy::timeout,
-        session::{
-            ADOPTED, FLAG_CLIENT_IS_LOWER, FLAG_PICKED_UP, MAX_DATAGRAMS, PASSES_THROUGH, Session, SessionKey,
-            SessionState,
-        },
+        session::{FLAG_CLIENT_IS_LOWER, MAX_DATAGRAMS, PASSES_THROUGH, Session, SessionKey, SessionState},
         time,
     },
     packet::protocol,
@@ -292,8 +289,7 @@ fn is_outdated(session: &Session, flow: &Flow, client_is_lower: bool, looked: &C
         _ => false,
     };
     let before = time::ticks_since(looked.tick(), session.last_seen_tick) > 0;
-    let picked_up = session.flags & FLAG_PICKED_UP != 0 && session.fins & ADOPTED == 0;
-    let turned = picked_up && (session.flags & FLAG_CLIENT_IS_LOWER != 0) != client_is_lower;
+    let turned = session.is_guessed() && (session.flags & FLAG_CLIENT_IS_LOWER != 0) != client_is_lower;
     flow.protocol == protocol::TCP && (differs && before || turned && !flow.guessed)
 }
 
