@@ -32,6 +32,8 @@ pub const PROFILES: &str = "PROFILES";
 pub const NETWORKS4: &str = "NETWORKS4";
 /// [`super::policy::Bucket6`] by slot and number, array of arrays.
 pub const NETWORKS6: &str = "NETWORKS6";
+/// Words of [`crate::policy::bits_of`] by slot and number, array of arrays.
+pub const FILTER: &str = "FILTER";
 /// [`super::policy::VerdictBucket`] by slot and number, array of arrays.
 pub const VERDICTS: &str = "VERDICTS";
 /// [`super::policy::TextChunk`] by slot and position, array of arrays.
@@ -46,7 +48,7 @@ pub const EVENT_STATS: &str = "EVENT_STATS";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map, in the order they are pinned.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 23] = [
     META,
     CONFIG,
     INTERFACES,
@@ -63,6 +65,7 @@ pub const ALL: [&str; 22] = [
     PROFILES,
     NETWORKS4,
     NETWORKS6,
+    FILTER,
     VERDICTS,
     POLICY_TEXT,
     RULE_HITS,

@@ -1,5 +1,5 @@
-//! POLICY, RULES, SERVICES, CLASSES, PROFILES, NETWORKS4, NETWORKS6, VERDICTS and POLICY_TEXT: one compiled policy
-//! generation each slot.
+//! POLICY, RULES, SERVICES, CLASSES, PROFILES, NETWORKS4, NETWORKS6, FILTER, VERDICTS and POLICY_TEXT: one compiled
+//! policy generation each slot.
 //!
 //! Each is an array of maps with [`POLICY_SLOTS`] slots; generation `g` is in slot `g % POLICY_SLOTS`. User space
 //! fills fresh inner maps, reads them back, freezes them, puts them in the slot of a generation that is long out of
@@ -12,9 +12,11 @@
 //! no rule tells apart are of one [`Class`]. One look-up for each of the five finds the classes, whatever the number of
 //! rules:
 //!
-//! - addresses: a binary search over the prefix lengths in use, each step one look-up in NETWORKS4 or NETWORKS6
-//!   (Waldvogel and others, "Scalable High Speed IP Routing Lookups", 1997: entries called markers lead to longer
-//!   prefixes, and bear the class of the longest prefix that covers them);
+//! - addresses: a binary search over the prefix lengths in use (Waldvogel and others, "Scalable High Speed IP Routing
+//!   Lookups", 1997: entries called markers lead to longer prefixes, and bear the class of the longest prefix that covers
+//!   them). Each step asks a word of FILTER whether there may be an entry of that length, and only the entry that the search
+//!   ends with is read from NETWORKS4 or NETWORKS6. If it is there, the search was right: markers lead to it, and a filter
+//!   never denies what there is. Else, which is rare, each step of another search reads its entry;
 //! - services and source ports: two levels of [`Page`]s in SERVICES, then a [`ClassPage`] of CLASSES;
 //! - interfaces: one look-up in NETWORKS6.
 //!
@@ -233,6 +235,9 @@ pub const MAX_LENGTHS: usize = 128;
 /// Bits of a network's kind.
 pub const KIND_BITS: u32 = 11;
 
+/// The bits of a [`kind`] that say the space.
+pub const SPACE_BITS: u64 = 7;
+
 /// What else a network is found by: its prefix length, 0 for an interface, and `SPACE_*`. Never 0.
 #[inline(always)]
 pub const fn kind(length: u8, space: u8) -> u64 {
@@ -403,10 +408,14 @@ pub struct PolicyHeader {
     pub buckets4: u32,
     /// Buckets of NETWORKS6, at least one.
     pub buckets6: u32,
+    /// Words of FILTER, at least one.
+    pub filter_words: u32,
     /// Entries in the buckets of VERDICTS.
     pub verdicts: u32,
     /// Buckets of VERDICTS, at least one.
     pub verdict_buckets: u32,
+    /// Zero.
+    pub reserved: u32,
     /// The shapes that look at each [`thing`], by bit.
     pub looks: [u64; thing::COUNT],
     /// The rules with `audit` that look at the interface, by bit.

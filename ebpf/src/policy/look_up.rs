@@ -1,6 +1,6 @@
 //! The look-ups that [`crate::abi::policy`] describes.
 
-use super::{Entry, Tuple, buckets, longer, shorter};
+use super::{Entry, Key, Tuple, bits_of, buckets, longer, shorter};
 use crate::abi::policy::{
     ADDRESS_SPACES, Bucket, Bucket4, Bucket6, Class, ClassPage, DIRECTION_IN, KIND_BITS, Key6, LAYERS, MAX_LENGTHS,
     MAX_SHAPES, NUMBER_BITS, Network4, Network6, PAGE_IN, PAGE_OUT, PAGE_SOURCE_PORTS, Page, PolicyHeader, Profile,
@@ -21,6 +21,8 @@ pub trait Maps {
     fn networks4(&self, number: u32) -> Option<&Bucket4>;
     /// A bucket of NETWORKS6.
     fn networks6(&self, number: u32) -> Option<&Bucket6>;
+    /// A word of FILTER.
+    fn filter(&self, number: u32) -> Option<&u64>;
     /// Reads what is of no use but that it will be in the cache.
     fn fetch(&self, key: &u64);
     /// A bucket of VERDICTS.
@@ -34,8 +36,12 @@ pub trait Steps {
     fn question(&mut self) -> Option<&mut Question>;
     /// [`find_service`].
     fn find_service(&mut self) -> bool;
-    /// [`find_address`].
-    fn find_address(&mut self, header: &PolicyHeader, space: u8) -> bool;
+    /// [`likely_length`].
+    fn likely_length(&mut self, header: &PolicyHeader, space: usize, address: [u64; 2]) -> u8;
+    /// [`find_network`].
+    fn find_network(&mut self, header: &PolicyHeader, space: usize, length: u8) -> Option<bool>;
+    /// [`note_address`].
+    fn note_address(&mut self, space: usize) -> bool;
     /// [`find_source_port`].
     fn find_source_port(&mut self) -> bool;
     /// [`find_interface`].
@@ -87,7 +93,7 @@ const STEPS: u32 = (MAX_LENGTHS + 1).next_power_of_two().ilog2();
 ///
 /// The number of look-ups depends on what kinds of rules there are, not on their number: at most three for the service,
 /// three for the source port, one for the interface, one for each step of a binary search over the prefix lengths in use
-/// for each address, one for the profile of each of these, and one for each shape that all of the packet's classes have
+/// and one more for each address, one for the profile of each of these, and one for each shape that all of the packet's classes have
 /// rules of. Of networks, interfaces and verdicts each may take another, where a bucket is full.
 #[inline(always)]
 pub fn look_up<S: Steps>(steps: &mut S, header: &PolicyHeader) -> Option<()> {
@@ -97,12 +103,10 @@ pub fn look_up<S: Steps>(steps: &mut S, header: &PolicyHeader) -> Option<()> {
         return None;
     }
     // What no rule in question looks at need not be found.
-    if steps.question()?.asks(header.looks[SOURCE], u64::MAX) && !steps.find_address(header, SPACE_SOURCE_V4) {
-        return None;
-    }
-    if steps.question()?.asks(header.looks[DESTINATION], u64::MAX) && !steps.find_address(header, SPACE_DESTINATION_V4)
-    {
-        return None;
+    for (thing, space) in [(SOURCE, SPACE_SOURCE_V4), (DESTINATION, SPACE_DESTINATION_V4)] {
+        if steps.question()?.asks(header.looks[thing], u64::MAX) {
+            find_address(steps, header, space)?;
+        }
     }
     if steps.question()?.asks(header.looks[SOURCE_PORT], u64::MAX) && !steps.find_source_port() {
         return None;
@@ -121,6 +125,16 @@ impl Question {
     #[inline(always)]
     const fn asks(&self, shapes: u64, audits: u64) -> bool {
         self.shapes & shapes != 0 || self.audits & audits != 0
+    }
+
+    /// The source or destination, as the space says.
+    #[inline(always)]
+    const fn address(&self, space: usize) -> [u64; 2] {
+        zerocopy::transmute!(if space < SPACE_DESTINATION_V4 as usize {
+            self.tuple.source
+        } else {
+            self.tuple.destination
+        })
     }
 
     /// Takes note of a thing's class. `false` if the tables are damaged.
@@ -190,6 +204,10 @@ pub fn try_shapes<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Quest
         for thing in 0..thing::COUNT {
             question.key += number_in(question.numbers[thing], shape.layers[thing]).wrapping_mul(shape.strides[thing]);
         }
+        // Where several are to be tried, most have nothing.
+        if question.shapes & (question.shapes - 1) != 0 && !may_be(maps, header, question.key.hash()) {
+            continue;
+        }
         question.buckets = buckets(question.key, header.verdict_buckets);
         match find_in(question.buckets, question.key, |number| maps.verdicts(number)) {
             Some(Some(entry)) if entry.verdict < question.verdict => question.verdict = entry.verdict,
@@ -217,15 +235,50 @@ fn port_class<M: Maps>(maps: &M, first: u32, protocol: u8, [upper, lower]: [u8; 
 }
 
 /// Finds the class of the longest prefix that holds the source ([`SPACE_SOURCE_V4`]) or the destination
-/// ([`SPACE_DESTINATION_V4`]), of either family. `false` if the tables are damaged.
+/// ([`SPACE_DESTINATION_V4`]), of either family. `None` if the tables are damaged.
 #[inline(always)]
-pub fn find_address<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Question, space: u8) -> bool {
-    let tuple = &question.tuple;
-    let of_source = space < SPACE_DESTINATION_V4;
-    let [upper, lower]: [u64; 2] = zerocopy::transmute!(if of_source { tuple.source } else { tuple.destination });
-    let ipv6 = tuple.ipv6 & 1 != 0;
-    let space = ((space + ipv6 as u8) as usize) & (ADDRESS_SPACES - 1);
+fn find_address<S: Steps>(steps: &mut S, header: &PolicyHeader, space: u8) -> Option<()> {
+    let question = steps.question()?;
+    let space = space_of(space, question.tuple.ipv6);
     question.class = header.roots[space];
+    let address = question.address(space);
+    let length = steps.likely_length(header, space, address);
+    let found = length == 0 || steps.find_network(header, space, length)?;
+    // Where there is but one length, nothing is there. Else the filter was wrong.
+    if !found && header.length(space, 1) != 0 {
+        steps.question()?.step = 0;
+        for _ in 0..STEPS {
+            let step = steps.question()?.step;
+            let length = header.length(space, step);
+            if length == 0 {
+                break;
+            }
+            let found = steps.find_network(header, space, length)?;
+            steps.question()?.step = if found { longer(step) } else { shorter(step) };
+        }
+    }
+    steps.note_address(space).then_some(())
+}
+
+/// The space of a family: 1 is IPv6's.
+#[inline(always)]
+const fn space_of(space: u8, ipv6: u8) -> usize {
+    ((space + (ipv6 & 1)) as usize) & (ADDRESS_SPACES - 1)
+}
+
+/// The prefix length that a search by the filter ends with, 0 for none; the only one where there is but one.
+#[inline(always)]
+pub fn likely_length<M: Maps>(
+    maps: &M,
+    header: &PolicyHeader,
+    question: &mut Question,
+    space: usize,
+    address: [u64; 2],
+) -> u8 {
+    let mut likely = 0;
+    if header.length(space, 1) == 0 {
+        return header.length(space, 0);
+    }
     question.step = 0;
     for _ in 0..STEPS {
         let step = question.step;
@@ -233,25 +286,57 @@ pub fn find_address<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Que
         if length == 0 {
             break;
         }
-        let found = if ipv6 {
-            question.key6 = key6([upper, lower], length, space);
-            find6(maps, header, question)
+        let hash =
+            if space & 1 != 0 { key6(address, length, space).hash() } else { key4(address[1], length, space).hash() };
+        if may_be(maps, header, hash) {
+            (likely, question.step) = (length, longer(step));
         } else {
-            question.key = key4(lower, length, space);
-            find4(maps, header, question)
-        };
-        match found {
-            Found::Class(class) => (question.class, question.step) = (class, longer(step)),
-            Found::Nothing => question.step = shorter(step),
-            Found::Damaged => return false,
+            question.step = shorter(step);
         }
     }
-    let class = question.class;
-    question.note(maps, if of_source { SOURCE } else { DESTINATION }, class)
+    likely
 }
 
-/// Steps that are fetched at once: the first three of each search, however it goes.
-const PREPARED: u32 = 3;
+/// Whether the filter knows of an entry whose key has this hash. Of a damaged filter nothing is believed: what it leads to
+/// is not there.
+#[inline(always)]
+fn may_be<M: Maps>(maps: &M, header: &PolicyHeader, hash: u64) -> bool {
+    let (word, bits) = bits_of(hash, header.filter_words);
+    maps.filter(word).is_none_or(|word| word & bits == bits)
+}
+
+/// Looks for the network of that length that holds the address, and sets [`Question::class`] to its class. `None` if the
+/// tables are damaged.
+#[inline(always)]
+pub fn find_network<M: Maps>(
+    maps: &M,
+    header: &PolicyHeader,
+    question: &mut Question,
+    space: usize,
+    length: u8,
+) -> Option<bool> {
+    let address = question.address(space);
+    let found = if space & 1 != 0 {
+        question.key6 = key6(address, length, space);
+        find6(maps, header, question)
+    } else {
+        question.key = key4(address[1], length, space);
+        find4(maps, header, question)
+    };
+    match found {
+        Found::Class(class) => question.class = class,
+        Found::Nothing => return Some(false),
+        Found::Damaged => return None,
+    }
+    Some(true)
+}
+
+/// Takes note of the source's or destination's class, which was found last. `false` if the tables are damaged.
+#[inline(always)]
+pub fn note_address<M: Maps>(maps: &M, question: &mut Question, space: usize) -> bool {
+    let class = question.class;
+    question.note(maps, if space < SPACE_DESTINATION_V4 as usize { SOURCE } else { DESTINATION }, class)
+}
 
 /// Entries of a table that stay in the cache anyway.
 const FEW: u32 = 1024;
@@ -262,33 +347,24 @@ const FEW_PAGES: u32 = 64;
 /// Has what [`look_up`] will need first fetched: with many rules in use it is not in the cache, and there may be something
 /// else to do until it is.
 #[inline(always)]
-pub fn prepare<M: Maps>(maps: &M, header: &PolicyHeader, packet: &Packet, out: bool) {
+pub fn prepare<S: Steps + Maps>(steps: &mut S, header: &PolicyHeader, packet: &Packet, out: bool) {
     if header.networks > FEW {
-        if header.looks[SOURCE] != 0 {
-            prepare_address(maps, header, packet.source, packet.ipv6, SPACE_SOURCE_V4);
-        }
-        if header.looks[DESTINATION] != 0 {
-            prepare_address(maps, header, packet.destination, packet.ipv6, SPACE_DESTINATION_V4);
+        let sides = [(SOURCE, SPACE_SOURCE_V4, packet.source), (DESTINATION, SPACE_DESTINATION_V4, packet.destination)];
+        for (thing, space, address) in sides {
+            if header.looks[thing] != 0 {
+                let space = space_of(space, packet.ipv6);
+                let length = steps.likely_length(header, space, address);
+                if length != 0 {
+                    fetch_network(steps, header, address, length, space);
+                }
+            }
         }
     }
     if header.classes > FEW_PAGES {
         let first = if out { PAGE_OUT } else { PAGE_IN };
-        if let Some(class) = port_class(maps, first, packet.protocol, packet.destination_port) {
-            maps.fetch(&class.numbers);
+        if let Some(class) = port_class(steps, first, packet.protocol, packet.destination_port) {
+            steps.fetch(&class.numbers);
         }
-    }
-}
-
-/// Likewise the first buckets that [`find_address`] may look into.
-#[inline(always)]
-fn prepare_address<M: Maps>(maps: &M, header: &PolicyHeader, address: [u64; 2], ipv6: u8, space: u8) {
-    let space = ((space + (ipv6 & 1)) as usize) & (ADDRESS_SPACES - 1);
-    for step in 0..PREPARED {
-        let length = header.length(space, step);
-        if length == 0 {
-            break;
-        }
-        fetch_network(maps, header, address, length, space);
     }
 }
 

@@ -2,12 +2,15 @@
 //! same code.
 
 mod bucket;
+mod filter;
 mod look_up;
 mod search;
 
 pub use bucket::{Entry, Key, buckets};
+pub use filter::{KEYS_IN_WORD, bits_of};
 pub use look_up::{
-    Maps, Question, Steps, find_address, find_interface, find_service, find_source_port, look_up, prepare, try_shapes,
+    Maps, Question, Steps, find_interface, find_network, find_service, find_source_port, likely_length, look_up,
+    note_address, prepare, try_shapes,
 };
 pub use search::{longer, shorter};
 

@@ -4,8 +4,8 @@ use mseg_ebpf::{
     abi::{
         interface,
         policy::{
-            ACTION_ALLOW, Bucket4, Bucket6, ClassPage, DIRECTION_IN, POLICY_SLOTS, Page, PolicyHeader, Profile,
-            VerdictBucket, thing,
+            ACTION_ALLOW, ADDRESS_SPACES, Bucket4, Bucket6, ClassPage, DIRECTION_IN, POLICY_SLOTS, Page, PolicyHeader,
+            Profile, VerdictBucket, thing,
         },
         reason::Reason,
         rule,
@@ -13,8 +13,8 @@ use mseg_ebpf::{
     },
     packet::Packet,
     policy::{
-        self, Maps, Question, Steps, Tuple, find_address, find_interface, find_service, find_source_port, look_up,
-        try_shapes,
+        self, Maps, Question, Steps, Tuple, find_interface, find_network, find_service, find_source_port,
+        likely_length, look_up, note_address, try_shapes,
     },
 };
 
@@ -100,6 +100,11 @@ impl Maps for Slot {
     }
 
     #[inline(always)]
+    fn filter(&self, number: u32) -> Option<&u64> {
+        maps::FILTER.get_value(self.0 % POLICY_SLOTS, &number)
+    }
+
+    #[inline(always)]
     fn fetch(&self, key: &u64) {
         // SAFETY: a reference is a valid pointer.
         unsafe { memory::load(key) };
@@ -123,7 +128,20 @@ impl Steps for Slot {
     }
 
     #[inline(always)]
-    fn find_address(&mut self, _: &PolicyHeader, space: u8) -> bool {
+    fn likely_length(&mut self, _: &PolicyHeader, space: usize, [upper, lower]: [u64; 2]) -> u8 {
+        classify_length(self.0, space as u32, upper, lower) as u8
+    }
+
+    #[inline(always)]
+    fn find_network(&mut self, _: &PolicyHeader, space: usize, length: u8) -> Option<bool> {
+        match classify_network(self.0, space as u32, length.into()) {
+            DAMAGED => None,
+            found => Some(found == FOUND),
+        }
+    }
+
+    #[inline(always)]
+    fn note_address(&mut self, space: usize) -> bool {
         classify_address(self.0, space as u32) != 0
     }
 
@@ -179,7 +197,7 @@ pub extern "C" fn prepare(env: *const Env, packet: *const Packet) -> u32 {
     let Some(header) = header(env.generation) else {
         return 0;
     };
-    policy::prepare(&Slot(env.generation), header, packet, env.is_out());
+    policy::prepare(&mut Slot(env.generation), header, packet, env.is_out());
     1
 }
 
@@ -189,13 +207,39 @@ pub extern "C" fn classify_service(generation: u32) -> u32 {
     question().is_some_and(|question| find_service(&Slot(generation), question)) as u32
 }
 
-/// [`find_address`] for the question; likewise.
+/// [`likely_length`] for an address, both halves as on the wire; 0 also if the generation's maps are damaged.
 #[unsafe(no_mangle)]
-pub extern "C" fn classify_address(generation: u32, space: u32) -> u32 {
+pub extern "C" fn classify_length(generation: u32, space: u32, upper: u64, lower: u64) -> u32 {
     let (Some(header), Some(question)) = (header(generation), question()) else {
         return 0;
     };
-    find_address(&Slot(generation), header, question, space as u8) as u32
+    likely_length(&Slot(generation), header, question, space as usize & (ADDRESS_SPACES - 1), [upper, lower]) as u32
+}
+
+/// [`classify_network`]: the generation's maps are damaged.
+const DAMAGED: u32 = 0;
+/// [`classify_network`]: there is one.
+const FOUND: u32 = 1;
+/// [`classify_network`]: there is none.
+const NOTHING: u32 = 2;
+
+/// [`find_network`] for the question.
+#[unsafe(no_mangle)]
+pub extern "C" fn classify_network(generation: u32, space: u32, length: u32) -> u32 {
+    let (Some(header), Some(question)) = (header(generation), question()) else {
+        return DAMAGED;
+    };
+    match find_network(&Slot(generation), header, question, space as usize & (ADDRESS_SPACES - 1), length as u8) {
+        None => DAMAGED,
+        Some(true) => FOUND,
+        Some(false) => NOTHING,
+    }
+}
+
+/// [`note_address`] for the question; 0 if the generation's maps are damaged.
+#[unsafe(no_mangle)]
+pub extern "C" fn classify_address(generation: u32, space: u32) -> u32 {
+    question().is_some_and(|question| note_address(&Slot(generation), question, space as usize)) as u32
 }
 
 /// [`find_source_port`] for the question; likewise.

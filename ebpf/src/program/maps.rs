@@ -80,6 +80,9 @@ pub(crate) static NETWORKS4: ArrayOfMaps<Array<Bucket4, 1, ALIGNED>, SLOTS> = Ar
 pub(crate) static NETWORKS6: ArrayOfMaps<Array<Bucket6, 1, ALIGNED>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]
+pub(crate) static FILTER: ArrayOfMaps<Array<u64, 1, ALIGNED>, SLOTS> = ArrayOfMaps::new();
+
+#[btf_map]
 pub(crate) static VERDICTS: ArrayOfMaps<Array<VerdictBucket, 1, ALIGNED>, SLOTS> = ArrayOfMaps::new();
 
 #[btf_map]

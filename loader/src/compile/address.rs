@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 use mseg_ebpf::{
-    abi::policy::{Class, KIND_BITS, MAX_LENGTHS, Network4, Network6, PolicyHeader, kind},
-    policy::{longer, shorter},
+    abi::policy::{ADDRESS_SPACES, Class, KIND_BITS, MAX_LENGTHS, Network4, Network6, PolicyHeader, SPACE_BITS, kind},
+    policy::{Entry, Key, longer, shorter},
 };
 
 use super::partition::{NO_SET, Partition, TooMany};
@@ -147,6 +147,17 @@ pub(super) struct Networks {
 impl Networks {
     pub(super) fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
+    }
+
+    /// The hashes of those that are searched for by several prefix lengths.
+    pub(super) fn searched<'a>(&'a self, header: &'a PolicyHeader) -> impl Iterator<Item = u64> + 'a {
+        let several = |kind: u64| {
+            let space = (kind & SPACE_BITS) as usize;
+            space < ADDRESS_SPACES && header.length(space, 1) != 0
+        };
+        let of4 = self.v4.iter().map(Entry::key).filter(move |key| several(*key)).map(Key::hash);
+        let of6 = self.v6.iter().map(Entry::key).filter(move |key| several(key.kind)).map(Key::hash);
+        of4.chain(of6)
     }
 
     /// `bits` are those of a network of either family from the highest on, or of an interface's name.

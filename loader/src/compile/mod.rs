@@ -5,6 +5,7 @@ mod address;
 mod bucket;
 mod check;
 mod combine;
+mod filter;
 mod ids;
 mod item;
 mod partition;
@@ -15,14 +16,18 @@ mod tables;
 mod tests;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use mseg_ebpf::abi::{
-    policy::{
-        ACTION_ALLOW, ACTION_DENY, ANY, Class, DIRECTION_IN, DIRECTION_OUT, MAX_AUDITS, MAX_CLASSES, MAX_LENGTHS,
-        MAX_NETWORKS, MAX_SHAPES, MAX_VERDICTS, NamedRule, PAGE_IN, PAGE_OUT, PAGE_SOURCE_PORTS, PolicyHeader, Profile,
-        SPACE_DESTINATION_V4, SPACE_INTERFACE, SPACE_SOURCE_V4, SPACES, Shape, TEXT_CHUNK, TEXT_CHUNKS, Verdict, kind,
-        thing::{self, DESTINATION, INTERFACE, SERVICE, SOURCE, SOURCE_PORT},
+use mseg_ebpf::{
+    abi::{
+        policy::{
+            ACTION_ALLOW, ACTION_DENY, ANY, Class, DIRECTION_IN, DIRECTION_OUT, MAX_AUDITS, MAX_CLASSES, MAX_LENGTHS,
+            MAX_NETWORKS, MAX_SHAPES, MAX_VERDICTS, NamedRule, PAGE_IN, PAGE_OUT, PAGE_SOURCE_PORTS, PolicyHeader,
+            Profile, SPACE_DESTINATION_V4, SPACE_INTERFACE, SPACE_SOURCE_V4, SPACES, Shape, TEXT_CHUNK, TEXT_CHUNKS,
+            Verdict, kind,
+            thing::{self, DESTINATION, INTERFACE, SERVICE, SOURCE, SOURCE_PORT},
+        },
+        rule::NAME_LEN,
     },
-    rule::NAME_LEN,
+    policy::Key,
 };
 
 use self::{
@@ -190,15 +195,21 @@ fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<T
     header.classes = classes.len() as u32;
     header.profiles = profiles.values.len() as u32;
     header.networks = networks.len() as u32;
+    let entries = combined.verdicts();
+    let mut asked: Vec<u64> = networks.searched(&header).collect();
+    if header.shape_count > 1 {
+        asked.extend(entries.iter().map(|entry| entry.key.hash()));
+    }
+    let filter = filter::fill(&asked);
+    header.filter_words = filter.len() as u32;
     let (networks4, networks6) = (bucket::fill(networks.v4), bucket::fill(networks.v6));
     (header.buckets4, header.buckets6) = (networks4.len() as u32, networks6.len() as u32);
-    let entries = combined.verdicts();
     header.verdicts = entries.len() as u32;
     let verdicts = bucket::fill(entries);
     header.verdict_buckets = verdicts.len() as u32;
     let rules = ids.iter().map(|(id, name)| named(*id, name)).collect();
     let (pages, profiles) = (pages.pages, profiles.values);
-    Ok(Tables { header, rules, pages, classes, profiles, networks4, networks6, verdicts })
+    Ok(Tables { header, rules, pages, classes, profiles, networks4, networks6, filter, verdicts })
 }
 
 fn header(policy: &Policy, combined: &Combined, audits: &[&Item<'_>]) -> PolicyHeader {
@@ -220,8 +231,10 @@ fn header(policy: &Policy, combined: &Combined, audits: &[&Item<'_>]) -> PolicyH
         networks: 0,
         buckets4: 0,
         buckets6: 0,
+        filter_words: 0,
         verdicts: 0,
         verdict_buckets: 0,
+        reserved: 0,
         looks: std::array::from_fn(|thing| combined.shapes_by(thing)),
         audits_by_interface: 0,
         roots: [Class::default(); SPACES],

@@ -5,8 +5,8 @@ use mseg_ebpf::{
         Bucket4, Bucket6, ClassPage, NamedRule, Page, PolicyHeader, Profile, Verdict, VerdictBucket, VerdictEntry,
     },
     policy::{
-        Entry, Maps, Question, Steps, Tuple, find_address, find_interface, find_service, find_source_port, look_up,
-        try_shapes,
+        Entry, Maps, Question, Steps, Tuple, find_interface, find_network, find_service, find_source_port,
+        likely_length, look_up, note_address, try_shapes,
     },
 };
 
@@ -27,6 +27,8 @@ pub struct Tables {
     pub networks4: Vec<Bucket4>,
     /// NETWORKS6.
     pub networks6: Vec<Bucket6>,
+    /// FILTER.
+    pub filter: Vec<u64>,
     /// VERDICTS.
     pub verdicts: Vec<VerdictBucket>,
 }
@@ -79,6 +81,7 @@ impl Tables {
             && self.profiles == other.profiles
             && self.networks4 == other.networks4
             && self.networks6 == other.networks6
+            && self.filter == other.filter
             && self.verdicts == other.verdicts
     }
 }
@@ -120,6 +123,11 @@ impl Maps for Counting<'_> {
         self.tables.networks6.get(number as usize)
     }
 
+    fn filter(&self, number: u32) -> Option<&u64> {
+        self.count();
+        self.tables.filter.get(number as usize)
+    }
+
     fn fetch(&self, _: &u64) {}
 
     fn verdicts(&self, number: u32) -> Option<&VerdictBucket> {
@@ -142,8 +150,16 @@ impl Steps for Walk<'_> {
         find_service(&self.tables, &mut self.question)
     }
 
-    fn find_address(&mut self, header: &PolicyHeader, space: u8) -> bool {
-        find_address(&self.tables, header, &mut self.question, space)
+    fn likely_length(&mut self, header: &PolicyHeader, space: usize, address: [u64; 2]) -> u8 {
+        likely_length(&self.tables, header, &mut self.question, space, address)
+    }
+
+    fn find_network(&mut self, header: &PolicyHeader, space: usize, length: u8) -> Option<bool> {
+        find_network(&self.tables, header, &mut self.question, space, length)
+    }
+
+    fn note_address(&mut self, space: usize) -> bool {
+        note_address(&self.tables, &mut self.question, space)
     }
 
     fn find_source_port(&mut self) -> bool {

@@ -47,6 +47,7 @@ impl Built {
             tables.profiles.len(),
             tables.networks4.len(),
             tables.networks6.len(),
+            tables.filter.len(),
             tables.verdicts.len(),
             text.len().div_ceil(TEXT_CHUNK),
         ];
@@ -61,7 +62,8 @@ impl Built {
             }
             maps.push(map);
         }
-        let [policy, names, services, classes, profiles, networks4, networks6, verdicts, chunks] = &maps[..] else {
+        let [policy, names, services, classes, profiles, networks4, networks6, filter, verdicts, chunks] = &maps[..]
+        else {
             return Err(Error::failed("a generation has other maps"));
         };
         policy.put(&0u32, &tables.header, ANY)?;
@@ -71,6 +73,7 @@ impl Built {
         profiles.put_all((0u32..).zip(&tables.profiles))?;
         networks4.put_all((0u32..).zip(&tables.networks4))?;
         networks6.put_all((0u32..).zip(&tables.networks6))?;
+        filter.put_all((0u32..).zip(&tables.filter))?;
         verdicts.put_all((0u32..).zip(&tables.verdicts))?;
         for (number, part) in (0u32..).zip(text.as_bytes().chunks(TEXT_CHUNK)) {
             let mut chunk = TextChunk { text: [0; TEXT_CHUNK] };

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The maps of maps, whose inner maps make a generation.
-pub(crate) const OUTER: [&str; 9] = [
+pub(crate) const OUTER: [&str; 10] = [
     map::POLICY,
     map::RULES,
     map::SERVICES,
@@ -24,6 +24,7 @@ pub(crate) const OUTER: [&str; 9] = [
     map::PROFILES,
     map::NETWORKS4,
     map::NETWORKS6,
+    map::FILTER,
     map::VERDICTS,
     map::POLICY_TEXT,
 ];
@@ -117,7 +118,7 @@ impl Instance {
 
 /// What the inner maps of a generation, in the order of [`OUTER`], hold but for its text.
 pub(crate) fn read_tables(maps: &[Map]) -> Result<Tables> {
-    let [policy, rules, services, classes, profiles, networks4, networks6, verdicts, _] = maps else {
+    let [policy, rules, services, classes, profiles, networks4, networks6, filter, verdicts, _] = maps else {
         return Err(Error::failed("a generation has other maps"));
     };
     let header: PolicyHeader = policy.get(&0u32)?.ok_or_else(|| damaged(policy))?;
@@ -128,6 +129,7 @@ pub(crate) fn read_tables(maps: &[Map]) -> Result<Tables> {
         profiles: read_array(profiles, header.profiles)?,
         networks4: read_array(networks4, header.buckets4)?,
         networks6: read_array(networks6, header.buckets6)?,
+        filter: read_array(filter, header.filter_words)?,
         verdicts: read_array(verdicts, header.verdict_buckets)?,
         header,
     })
