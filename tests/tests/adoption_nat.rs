@@ -28,6 +28,9 @@ on_both_hooks! {
     forwarded_flows_are_adopted,
     forwarded_connection_that_conntrack_picked_up_is_adopted_whoever_spoke_first,
     forwarded_connection_that_was_picked_up_from_its_server_is_turned_around,
+    forwarded_connection_whose_client_only_listens_goes_on_by_a_rule_of_the_clients_interface,
+    forwarded_connection_that_is_denied_at_both_interfaces_is_cut_whoever_opened_it,
+    forwarded_connection_that_was_first_seen_leaving_is_judged_where_it_arrives,
     forwarded_flows_behind_snat_are_adopted_on_both_sides,
     redirected_connection_is_adopted_by_the_port_on_the_wire,
     forwarded_flow_that_no_attached_interface_sees_is_reported,
@@ -142,25 +145,81 @@ fn forwarded_connection_that_conntrack_picked_up_is_adopted_whoever_spoke_first(
     expect(&lab.stats()?, "/packets/denied", 0)
 }
 
-fn forwarded_connection_that_was_picked_up_from_its_server_is_turned_around(lab: &Lab) -> Result<()> {
+/// Connections through the router that observing has picked up by their servers' packets.
+fn opened_by_servers(lab: &Lab) -> Result<Vec<tcp::Connection>> {
     let far = network::far(lab)?;
     network::route(lab, &far)?;
     let (mut connections, _) = flows(lab, &far)?;
-    let hook = lab.hook().name();
-    let attach = ["attach", PROTECTED, FAR_INTERFACE, "--hook", hook, "--midstream", "strict", "--no-adopt"];
-    lab.run("mseg-loader", &attach)?.ok()?;
-    connections.iter_mut().try_for_each(|connection| connection.exchange_to_client(1000))?;
-    connections.iter().try_for_each(tcp::Connection::settle)?;
+    observe(lab, &[PROTECTED, FAR_INTERFACE])?;
+    servers_speak(&mut connections)?;
     ensure!(lab.sessions(&["--proto", "tcp", "--sport", "7000"])?.len() == 2, "taken for opened by the server");
-    let policy =
-        format!("default in deny\ndefault out deny\nrule through allow in tcp to any port 7000 iface {PROTECTED}\n");
-    lab.ctl(&["policy", "apply", lab.policy(&policy)?])?;
+    Ok(connections)
+}
+
+fn observe(lab: &Lab, interfaces: &[&str]) -> Result<()> {
+    let options = ["attach", "--hook", lab.hook().name(), "--midstream", "strict", "--no-adopt"];
+    lab.run("mseg-loader", &[&options, interfaces].concat())?.ok()?;
+    Ok(())
+}
+
+fn servers_speak(connections: &mut [tcp::Connection]) -> Result<()> {
+    connections.iter_mut().try_for_each(|connection| connection.exchange_to_client(1000))?;
+    connections.iter().try_for_each(tcp::Connection::settle)
+}
+
+/// Applies a policy that denies whatever no rule of it allows, and enforces it.
+fn enforce_rules(lab: &Lab, rules: &str) -> Result<()> {
+    lab.ctl(&["policy", "apply", lab.policy(&format!("default in deny\ndefault out deny\n{rules}"))?])?;
     lab.ctl(&["mode", "set", "enforce"])?;
+    Ok(())
+}
+
+fn rule_at_the_clients_interface() -> String {
+    format!("rule through allow in tcp to any port 7000 iface {PROTECTED}\n")
+}
+
+fn forwarded_connection_that_was_picked_up_from_its_server_is_turned_around(lab: &Lab) -> Result<()> {
+    let mut connections = opened_by_servers(lab)?;
+    enforce_rules(lab, &rule_at_the_clients_interface())?;
     connections.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
     clients_opened(lab, &connections)?;
     // A rule has decided it: when that is gone, so is the connection.
     lab.ctl(&["policy", "apply", lab.policy("default in deny\ndefault out allow\n")?])?;
     connections.iter_mut().try_for_each(tcp::Connection::is_cut)
+}
+
+fn forwarded_connection_whose_client_only_listens_goes_on_by_a_rule_of_the_clients_interface(lab: &Lab) -> Result<()> {
+    let mut connections = opened_by_servers(lab)?;
+    enforce_rules(lab, &rule_at_the_clients_interface())?;
+    // Denied, nothing would have the client answer: where it arrives, the route says.
+    servers_speak(&mut connections)?;
+    clients_opened(lab, &connections)
+}
+
+fn forwarded_connection_that_is_denied_at_both_interfaces_is_cut_whoever_opened_it(lab: &Lab) -> Result<()> {
+    let mut connections = opened_by_servers(lab)?;
+    enforce_rules(
+        lab,
+        &format!(
+            "rule here deny in tcp iface {PROTECTED}\nrule there deny in tcp iface {FAR_INTERFACE}\n\
+             rule others allow in tcp\n"
+        ),
+    )?;
+    connections.iter_mut().try_for_each(tcp::Connection::is_cut)
+}
+
+fn forwarded_connection_that_was_first_seen_leaving_is_judged_where_it_arrives(lab: &Lab) -> Result<()> {
+    let far = network::far(lab)?;
+    network::route(lab, &far)?;
+    let (mut connections, _) = flows(lab, &far)?;
+    observe(lab, &[FAR_INTERFACE])?;
+    connections.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
+    observe(lab, &[PROTECTED])?;
+    connections.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
+    ensure!(lab.sessions(&["--proto", "tcp", "--iface", FAR_INTERFACE])?.len() == 2, "taken for leaving");
+    enforce_rules(lab, &rule_at_the_clients_interface())?;
+    connections.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
+    clients_opened(lab, &connections)
 }
 
 fn forwarded_flows_behind_snat_are_adopted_on_both_sides(lab: &Lab) -> Result<()> {

@@ -66,8 +66,8 @@ pub struct Question {
     /// Where the search for the longest prefix is: an index of [`PolicyHeader::lengths`]. In a register, the verifier would
     /// follow every value that it can have.
     pub step: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// For the programs: the interface towards a session's server, if it is asked about as opened by that; 0 if not known.
+    pub towards: u32,
     /// The class of the longest prefix so far.
     pub class: Class,
     /// [`Class::numbers`] of the packet's classes; only of what its shapes look at.

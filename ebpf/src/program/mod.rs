@@ -19,6 +19,7 @@ mod memory;
 mod open;
 mod rejudge;
 mod related;
+mod route;
 mod sessions;
 pub(crate) mod skb;
 mod sources;
@@ -148,7 +149,7 @@ fn judge_by_session(
 ) -> u64 {
     let mut judgement = judge::NO_SESSION;
     if let Some(session) = session {
-        judgement = judge_once(env, packet, key, session, sender_is_lower);
+        judgement = judge_once(skb, env, packet, key, session, sender_is_lower);
     } else {
         classify::prepare(env, packet);
     }
@@ -164,7 +165,7 @@ fn judge_by_session(
                 // Its SYN is not waited for any more than the session that has closed.
                 judge::REPLACES
             } else {
-                judge_once(env, packet, key, newer, sender_is_lower)
+                judge_once(skb, env, packet, key, newer, sender_is_lower)
             };
             if judge::is_final(by_newer) {
                 if judgement == judge::NO_SESSION || !judge::is_unexpected(by_newer) {
@@ -229,12 +230,19 @@ fn judge_by_session(
 
 /// Judges a packet by one session, after judging the session itself if need be.
 #[inline(always)]
-fn judge_once(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, sender_is_lower: u32) -> u64 {
+fn judge_once(
+    skb: *mut __sk_buff,
+    env: &Env,
+    packet: &Packet,
+    key: &SessionKey,
+    session: *mut Session,
+    sender_is_lower: u32,
+) -> u64 {
     let judgement = judge::judge_session(env, packet, key, session, sender_is_lower);
     if judgement != judge::STALE_SESSION {
         return judgement;
     }
-    if rejudge::judge_anew(env, key, session, sender_is_lower) == rejudge::FORGOTTEN {
+    if rejudge::judge_anew(skb, env, key, session, sender_is_lower) == rejudge::FORGOTTEN {
         return judge::NO_SESSION;
     }
     judge::judge_session(env, packet, key, session, sender_is_lower | judge::REJUDGED)

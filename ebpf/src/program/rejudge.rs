@@ -11,7 +11,7 @@ use mseg_ebpf::{
     },
     packet::{protocol, transport::icmp_type},
     policy::Tuple,
-    session::progress,
+    session::progress::{self, from_client},
 };
 
 use super::{
@@ -19,28 +19,60 @@ use super::{
     env::Env,
     events,
     memory::{load, store},
+    route,
     sessions::{self, set_timeout},
+    skb::__sk_buff,
     sources,
 };
 
 /// [`judge_anew`]: the session is no more.
 pub(crate) const FORGOTTEN: u32 = 2;
 
+/// Finds out what [`judge_anew`] may need to know of a forwarded session: [`mseg_ebpf::policy::Question::towards`].
+#[unsafe(no_mangle)]
+pub extern "C" fn look_around(
+    skb: *mut __sk_buff,
+    env: *const Env,
+    key: *const SessionKey,
+    session: *mut Session,
+) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(key), Some(before), Some(question)) =
+        (unsafe { key.as_ref() }, unsafe { session.as_ref() }, classify::question())
+    else {
+        return 0;
+    };
+    question.towards = 0;
+    if before.fins & PASSES_ON != 0 && is_guess(key, before) {
+        question.towards = route::to_server(skb, env, key, session);
+    }
+    1
+}
+
 /// Judges a session in the active generation; [`FORGOTTEN`], 1, or 0 if that one's maps are damaged.
 #[unsafe(no_mangle)]
 pub extern "C" fn judge_anew(
+    skb: *mut __sk_buff,
     env: *const Env,
     key: *const SessionKey,
     session: *mut Session,
     sender_is_lower: u32,
 ) -> u32 {
     // One after the other, here where little stack is used: calls within calls would need more than there is.
+    look_around(skb, env, key, session);
     decide_session(env, key, session, AS_OPENED);
-    if is_in_doubt(key, session) != 0 {
+    let doubt = doubt(env, key, session, sender_is_lower);
+    let mut settled = doubt == 0;
+    if doubt & PLACED != 0 {
+        decide_session(env, key, session, PLACED);
+        settled = place(env, key, session) != 0;
+    }
+    if !settled && doubt & TURNED != 0 {
         decide_session(env, key, session, sender_is_lower | TURNED);
-        if turn(env, session, sender_is_lower) == 0 {
-            decide_session(env, key, session, AS_OPENED);
-        }
+        settled = turn(env, session, sender_is_lower) != 0;
+    }
+    if !settled {
+        decide_session(env, key, session, AS_OPENED);
     }
     rejudge(env, key, session)
 }
@@ -59,6 +91,10 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
     let Some(decision) = Decision::unpack(classify::decision()) else {
         return 0;
     };
+    if !was_asked(flags) {
+        // Another CPU has just turned it around: its next packet is judged by what that found.
+        return 0;
+    }
     // SAFETY: as in `tables::is_expired`.
     let fins = unsafe { (*session).fins };
     // SAFETY: as in `tables::is_expired`.
@@ -91,11 +127,19 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
     1
 }
 
+/// Whether the latest question was about a session with this client.
+#[inline(always)]
+fn was_asked(flags: u8) -> bool {
+    classify::question().is_some_and(|question| (question.flags as u8 ^ flags) & FLAG_CLIENT_IS_LOWER == 0)
+}
+
 /// Argument of [`decide_session`]: as it was opened, or is taken to have been.
 const AS_OPENED: u32 = 0;
 /// Argument of [`decide_session`]: as if the other side had opened it. Bit 0 is set if the packet's sender is the key's lower
 /// endpoint.
 const TURNED: u32 = 2;
+/// Argument of [`decide_session`]: as if it had been opened where this packet arrives.
+const PLACED: u32 = 4;
 
 /// What the policy says of a session: a packed [`Decision`], 0 if its maps are damaged.
 #[unsafe(no_mangle)]
@@ -105,22 +149,25 @@ pub extern "C" fn decide_session(env: *const Env, key: *const SessionKey, sessio
         return 0;
     };
     let (mut flags, mut ifindex) = (session.flags, session.ifindex);
-    if call & TURNED != 0 {
+    if call & PLACED != 0 {
+        (flags, ifindex) = (flags & !FLAG_OUT, env.ifindex);
+    } else if call & TURNED != 0 {
         (flags, ifindex) = turned(env, session, call & 1);
     }
     classify::ask(ifindex, flags, |tuple| write_tuple(tuple, key, flags));
     classify::classify(env, key)
 }
 
-/// A session's flags if its other side opened it, and the interface at which that arrives, 0 if nothing tells.
+/// A session's flags if its other side opened it, and the interface at which that arrives, or by which it is reached; 0 if
+/// nothing tells.
 #[inline(always)]
 fn turned(env: &Env, session: &Session, sender_is_lower: u32) -> (u8, u32) {
     let flags = session.flags ^ FLAG_CLIENT_IS_LOWER;
     if session.fins & PASSES_ON != 0 {
-        let is_clients = (flags & FLAG_CLIENT_IS_LOWER != 0) == (sender_is_lower != 0);
-        // Where the other side's packets arrive, those in its name are made up.
-        let tells = is_clients && env.arrives() && env.ifindex != session.ifindex;
-        (flags & !FLAG_OUT, if tells { env.ifindex } else { 0 })
+        // Where the client's packets arrive, those in the other side's name are made up.
+        let tells = !from_client(session, sender_is_lower != 0) && arrives_elsewhere(env, session);
+        let ifindex = if tells { env.ifindex } else { classify::question().map_or(0, |question| question.towards) };
+        (flags & !FLAG_OUT, ifindex)
     } else if session.fins & PASSES_THROUGH != 0 || session.ifindex == sessions::LOOPBACK {
         (flags, session.ifindex)
     } else {
@@ -128,14 +175,62 @@ fn turned(env: &Env, session: &Session, sender_is_lower: u32) -> (u8, u32) {
     }
 }
 
-/// 1 if the latest decision denies a connection that its other side may have opened: [`is_guess`].
+/// Whether the packet arrives at another interface than the session's.
+#[inline(always)]
+fn arrives_elsewhere(env: &Env, session: &Session) -> bool {
+    env.arrives() && env.ifindex != session.ifindex
+}
+
+/// How else a connection may have been opened that the latest decision denies: [`PLACED`] and [`TURNED`], or neither.
 #[unsafe(no_mangle)]
-pub extern "C" fn is_in_doubt(key: *const SessionKey, session: *const Session) -> u32 {
+pub extern "C" fn doubt(env: *const Env, key: *const SessionKey, session: *const Session, sender_is_lower: u32) -> u32 {
     // SAFETY: the caller's, or null.
-    let (Some(key), Some(session)) = (unsafe { (key.as_ref(), session.as_ref()) }) else {
+    let (Some(env), Some(key), Some(session)) = (unsafe { (env.as_ref(), key.as_ref(), session.as_ref()) }) else {
         return 0;
     };
-    (is_guess(key, session) && !Decision::allows(classify::decision())) as u32
+    if Decision::allows(classify::decision()) {
+        return 0;
+    }
+    let mut doubt = 0;
+    if is_misplaced(env, session, sender_is_lower) {
+        doubt |= PLACED;
+    }
+    if is_guess(key, session) {
+        doubt |= TURNED;
+    }
+    doubt
+}
+
+/// Whether the client's packets arrive elsewhere than is noted of a forwarded session, if that may be wrong: it was picked
+/// up, or first seen as it left, while the interface at which it arrived was not attached yet.
+#[inline(always)]
+pub(crate) fn is_misplaced(env: &Env, session: &Session, sender_is_lower: u32) -> bool {
+    let uncertain = if session.flags & FLAG_OUT != 0 {
+        session.fins & OWN == 0
+    } else {
+        session.fins & PASSES_ON != 0 && session.is_guessed()
+    };
+    uncertain && from_client(session, sender_is_lower != 0) && arrives_elsewhere(env, session)
+}
+
+/// Takes a session for opened where this packet arrives, if the policy allows that, which was asked last. 1 if so.
+#[unsafe(no_mangle)]
+pub extern "C" fn place(env: *const Env, key: *const SessionKey, session: *mut Session) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(env), Some(_), false) = (unsafe { (env.as_ref(), key.as_ref(), session.is_null()) }) else {
+        return 0;
+    };
+    if !Decision::allows(classify::decision()) {
+        return 0;
+    }
+    sources::release(env, key, session);
+    // SAFETY: as in `tables::is_expired`. Two CPUs at once write the same, or each where its packet arrived.
+    unsafe {
+        (*session).ifindex = env.ifindex;
+        store(&raw mut (*session).fins, (*session).fins & !MAY_LEAVE | PASSES_ON);
+        store(&raw mut (*session).flags, (*session).flags & !FLAG_OUT);
+    }
+    1
 }
 
 /// The first port that most systems give to clients (`ip_local_port_range` in Documentation/networking/ip-sysctl.rst).
@@ -163,11 +258,19 @@ pub extern "C" fn turn(env: *const Env, session: *mut Session, sender_is_lower: 
     if !Decision::allows(classify::decision()) {
         return 0;
     }
-    // SAFETY: as in `tables::is_expired`. Should another CPU do the same at this moment, the sides are turned back at worst:
-    // no window is checked of a session that was picked up. The flags are last, which say whose they are.
+    // SAFETY: as in `tables::is_expired`. Should another CPU do the same at this moment, what was counted is turned back at
+    // worst: no window is checked of a session that was picked up. The flags are last, which say whose they are.
     unsafe {
         let before = *session;
         let (flags, ifindex) = turned(env, &before, sender_is_lower);
+        if !was_asked(flags) {
+            // It was faster: this is how it was turned.
+            return 1;
+        }
+        if ifindex == 0 && before.fins & TURNED_AROUND != 0 {
+            // No rule of an interface was asked. Else each side's packets could turn it to and fro, and pass.
+            return 0;
+        }
         (*session).to_server = before.to_client;
         (*session).to_client = before.to_server;
         (*session).client = before.server;

@@ -306,24 +306,25 @@ pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut 
     Judgement { rule, reason, allow, fresh, opener }.pack()
 }
 
-/// Whether the packet tells at which interface the client of a forwarded session arrives, or may, if its opener is a guess
-/// and it is denied: then it is to be judged again.
+/// Whether the packet tells at which interface the client of a forwarded session arrives, or may, if that or its opener is
+/// a guess and it is denied: then it is to be judged again.
 #[inline(always)]
 fn tells_more(env: &Env, key: &SessionKey, session: *mut Session, sender_is_lower: bool) -> bool {
     // SAFETY: as in `tables::is_expired`.
     let before = unsafe { &*session };
-    if before.fins & PASSES_ON == 0 || !env.arrives() {
+    if !env.arrives() {
         return false;
     }
-    if from_client(before, sender_is_lower) {
-        if before.ifindex != 0 {
-            return false;
-        }
+    let (denied, on) = (before.flags & FLAG_DENIED != 0, before.fins & PASSES_ON != 0);
+    if !from_client(before, sender_is_lower) {
+        return denied && on && rejudge::is_guess(key, before);
+    }
+    if on && before.ifindex == 0 {
         // SAFETY: as in `tables::is_expired`.
         unsafe { store(&raw mut (*session).ifindex, env.ifindex) };
         return true;
     }
-    before.flags & FLAG_DENIED != 0 && rejudge::is_guess(key, before)
+    denied && rejudge::is_misplaced(env, before, sender_is_lower as u32)
 }
 
 /// Counts a packet in its session and takes the session to its next state; false, and nothing else, if it is not let pass,

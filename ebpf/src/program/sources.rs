@@ -101,6 +101,18 @@ pub extern "C" fn recount(env: *const Env, key: *const SessionKey, session: *mut
     1
 }
 
+/// Takes a session off its source's count, before it is another's.
+#[inline(always)]
+pub(crate) fn release(env: *const Env, key: *const SessionKey, session: *mut Session) {
+    // SAFETY: as in `tables::is_expired`.
+    let flags = unsafe { (*session).flags };
+    if flags & FLAG_SAMPLED != 0 {
+        // SAFETY: as in `tables::is_expired`.
+        unsafe { memory::store(&raw mut (*session).flags, flags & !FLAG_SAMPLED) };
+        recount(env, key, session, slot_of(session));
+    }
+}
+
 #[inline(always)]
 fn source_of(key: &SessionKey, client_is_lower: bool, ifindex: u32, out: bool) -> SourceKey {
     SourceKey::new(if client_is_lower { &key.lower_address } else { &key.higher_address }, ifindex, out)

@@ -105,7 +105,8 @@ fn of_socket(socket: &Socket, is_server: bool, translated: &Translated) -> Found
         fins: 0,
         bound: socket.bound,
         local: true,
-        guessed: false,
+        // That somebody listens where it is may be chance.
+        guessed: socket.protocol == protocol::TCP && socket.connected.is_none(),
     };
     // A UDP socket with a peer is meant to be answered, whether it was yet or not.
     if socket.protocol != protocol::TCP {

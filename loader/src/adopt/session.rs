@@ -53,7 +53,7 @@ pub(super) fn adopted_session(
         flags |= FLAG_CLIENT_IS_LOWER;
     }
     let mut fins = flow.fins | if flow.guessed { 0 } else { ADOPTED };
-    if flow.guessed && interface.role == ROLE_HOST {
+    if flow.guessed && !flow.local && interface.role == ROLE_HOST {
         // No socket has it, so that it is forwarded.
         fins |= PASSES_ON;
     }

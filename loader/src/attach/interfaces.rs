@@ -25,7 +25,7 @@ use crate::{
     instance::{
         Access, Instance, Options, config::Store, instances, interface_name, interfaces::name_field, paths::Paths,
     },
-    kernel::{clsact, object::Program},
+    kernel::{clsact, object::Program, tcx::Side},
     lockout,
     policy::Policy,
 };
@@ -133,7 +133,15 @@ pub fn attach(options: &AttachOptions) -> Result<Attached> {
     adoption::look(&mut adoption, &instance, &work.plan)?;
     for i in 0..work.plan.len() {
         signals.check()?;
-        work.attach_one(i)?;
+        work.record_one(i)?;
+    }
+    // Where packets arrive first of all: else a connection that opens meanwhile through two of the interfaces might first be
+    // seen as it leaves, and be taken for one that the protected side opens.
+    for side in hook::SIDES {
+        for planned in &work.plan {
+            signals.check()?;
+            work.attach_side(planned, side)?;
+        }
     }
     // What passed while one after the other was attached may have been seen by some of them alone.
     work.note_attach()?;
@@ -352,8 +360,8 @@ impl Work<'_> {
         Ok(false)
     }
 
-    /// Records an interface and attaches it: the programs look its zone up from the first packet on.
-    fn attach_one(&mut self, index: usize) -> Result<()> {
+    /// Records an interface that is to be attached: the programs look its zone up from the first packet on.
+    fn record_one(&mut self, index: usize) -> Result<()> {
         let AttachedInterface { ifindex, mut interface, already } = self.plan[index].clone();
         if already {
             return Ok(());
@@ -374,13 +382,19 @@ impl Work<'_> {
         // The qdisc is removed by the step before.
         let bare = Interface { flags: interface.flags & !FLAG_MADE_QDISC, ..interface };
         self.undo.push(move || hook::remove(&paths, &name, ifindex, &bare));
-        for side in sides(&interface) {
-            let path = self.paths.program(program_name(interface.role, *side));
-            let program = Program::open(&path).map_err(|e| Error::file("open", &path, &e))?;
-            hook::attach(self.paths, self.name(), &program, ifindex, &interface, *side)?;
-        }
         self.plan[index].interface = interface;
         Ok(())
+    }
+
+    /// Attaches one side of an interface, if it has it.
+    fn attach_side(&self, planned: &AttachedInterface, side: Side) -> Result<()> {
+        let AttachedInterface { ifindex, interface, already } = planned;
+        if *already || !sides(interface).contains(&side) {
+            return Ok(());
+        }
+        let path = self.paths.program(program_name(interface.role, side));
+        let program = Program::open(&path).map_err(|e| Error::file("open", &path, &e))?;
+        hook::attach(self.paths, self.name(), &program, *ifindex, interface, side)
     }
 }
 
