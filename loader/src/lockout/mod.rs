@@ -1,29 +1,26 @@
 //! That nobody locks himself out: before a change of policy or mode, the connection by which the caller is here is
 //! judged by what would hold afterwards.
 //!
-//! Only connections through attached interfaces count; the others, and a console, no policy can cut.
+//! Only connections that have a session, or take a way through an attached interface, count; the others, and a console, no
+//! policy can cut.
 
 mod caller;
 mod judge;
+mod live;
 
-use mseg_ebpf::{
-    abi::{
-        config::{Config, MIDSTREAM_STRICT},
-        interface::Interface,
-        reason::Reason,
-    },
-    packet::protocol,
+use mseg_ebpf::abi::{
+    config::{Config, MIDSTREAM_STRICT},
+    interface::Interface,
+    reason::Reason,
 };
 
 pub use self::judge::{Connection, Judged, Standing, Surroundings, judge};
 use crate::{
     attach::{AttachOptions, Midstream, Mode, netns},
-    clock::Clock,
     error::{Code, Error, Result},
     generation::{self, Locked, Waiting},
-    instance::{Instance, interface_name, interfaces::planned},
+    instance::{Instance, interfaces::planned},
     policy::{Policy, evaluate::Packet},
-    view::{self, SessionId},
 };
 
 /// A change that is about to be made.
@@ -48,10 +45,7 @@ pub fn check(instance: &Instance, config: &Config, change: &Change<'_>) -> Resul
     if then_mode == Mode::Observe && change.policy.is_none() {
         return Ok(Vec::new());
     }
-    let interfaces = instance.interfaces()?;
-    let mut surroundings = look(&interfaces)?;
-    let turned = turned(instance, &interfaces, &surroundings.connections)?;
-    surroundings.connections.extend(turned);
+    let surroundings = look(instance, &instance.interfaces()?)?;
     if surroundings.connections.is_empty() {
         return Ok(unread(&surroundings));
     }
@@ -92,7 +86,7 @@ pub(crate) fn check_attach(
     let unchanged = Policy::default();
     let policy = options.policy.as_ref().or(active.as_ref()).unwrap_or(&unchanged);
     let then = Standing { policy, mode: options.mode.unwrap_or(mode) };
-    let surroundings = look(&interfaces)?;
+    let surroundings = look(instance, &interfaces)?;
     // Through an interface that is not attached, everything can be reached.
     let now = active.as_ref().filter(|_| added.is_empty()).map(|policy| Standing { policy, mode });
     let mut warnings = decide(&judge(now, then, &surroundings), then.mode, options.force, None)?;
@@ -125,33 +119,14 @@ fn not_adopted(connection: &Connection, force: bool) -> Result<String> {
 }
 
 /// The caller and this host as they are now.
-fn look(interfaces: &[(u32, Interface)]) -> Result<Surroundings> {
+fn look(instance: &Instance, interfaces: &[(u32, Interface)]) -> Result<Surroundings> {
     let here = netns()?;
     let attached: Vec<_> = interfaces.iter().copied().filter(|(_, record)| record.netns == here).collect();
     if attached.is_empty() {
         return Ok(Surroundings::default());
     }
-    caller::look(std::env::var("SSH_CONNECTION").ok().as_deref(), &attached)
-}
-
-/// The connections whose live session takes the other end for the client, as one that was picked up in its middle may: it
-/// is judged again as that one's.
-fn turned(instance: &Instance, interfaces: &[(u32, Interface)], connections: &[Connection]) -> Result<Vec<Connection>> {
-    let clock = Clock::now()?;
-    let mut turned = Vec::new();
-    for connection in connections {
-        let named = interfaces.iter().find(|(_, record)| interface_name(record) == connection.interface);
-        let Some((_, record)) = named else { continue };
-        let [client, server] = [connection.client, connection.server].map(|end| (end.address, end.port));
-        let id = SessionId::between(protocol::TCP, client, server, 0, record.zone);
-        let live = instance.session(&id.0)?.filter(|(_, session)| !view::is_expired(&clock, session));
-        if live.is_some_and(|(_, session)| view::endpoints(&id.0, session.flags).0 == connection.server) {
-            let incoming = !connection.incoming;
-            let (client, server) = (connection.server, connection.client);
-            turned.push(Connection { client, server, incoming, ..connection.clone() });
-        }
-    }
-    Ok(turned)
+    let sessions = live::Sessions::new(instance, interfaces, &attached)?;
+    caller::look(std::env::var("SSH_CONNECTION").ok().as_deref(), &attached, &sessions)
 }
 
 fn unread(surroundings: &Surroundings) -> Vec<String> {
