@@ -33,6 +33,7 @@ on_both_hooks! {
     connection_that_sshd_has_accepted_is_the_callers,
     session_that_was_picked_up_is_judged_as_it_is,
     open_connection_that_would_not_be_adopted_is_not_cut,
+    enforcing_does_not_cut_a_connection_without_a_session,
     connection_through_nothing_attached_cannot_be_cut,
     listening_sockets_that_are_lost_are_warnings,
     caller_is_judged_by_the_interface_at_which_he_arrives,
@@ -234,6 +235,41 @@ fn open_connection_that_would_not_be_adopted_is_not_cut(lab: &Lab) -> Result<()>
         lab.run("mseg-loader", &["detach", "--all"])?.ok()?;
     }
     Ok(())
+}
+
+fn enforcing_does_not_cut_a_connection_without_a_session(lab: &Lab) -> Result<()> {
+    let enforce = ["mode", "set", "enforce"];
+    let mut connections = connections(lab)?;
+    for (options, denies) in [
+        (&["--midstream", "strict"][..], true),
+        (&["--grace", "0"], true),
+        (&["--midstream", "pickup"], false),
+        (&["--grace", "60"], false),
+    ] {
+        for (_, connection) in &mut connections {
+            let by = |program, arguments: &[&str]| as_caller(lab, &connection.client, program, arguments);
+            // Without a word said since, it is known to nobody.
+            lab.attach(&[&["--policy", lab.policy(OPEN)?, "--no-adopt"], options].concat())?;
+            if denies {
+                let hint = "`mseg-loader attach mseg0` gives it a session";
+                ended(&by("msegctl", &enforce)?, 7, &["has no session (tcp-midstream)", hint])?;
+                let attach = ["attach", PROTECTED, "--hook", lab.hook().name(), "--mode", "enforce", "--no-adopt"];
+                ended(&by("mseg-loader", &attach)?, 7, &["would not be adopted (tcp-midstream)"])?;
+                expect(&lab.json(&["mode", "show"])?, "/mode", "observe")?;
+                ended(&by("mseg-loader", &["attach", PROTECTED, "--hook", lab.hook().name()])?, 0, &[])?;
+            }
+            let ran = by("msegctl", &enforce)?;
+            ended(&ran, 0, &[])?;
+            ensure!(ran.stderr.is_empty(), "{ran:?}");
+            connection.exchange(1000, 1000)?;
+            lab.detach_all()?;
+        }
+    }
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--no-adopt", "--midstream", "strict"])?;
+    let connection = &mut connections[0].1;
+    let ran = as_caller(lab, &connection.client, "msegctl", &[&enforce[..], &["--force"]].concat())?;
+    ended(&ran, 0, &["warning: this cuts off your own connection", "has no session (tcp-midstream)"])?;
+    connection.is_cut()
 }
 
 fn connection_through_nothing_attached_cannot_be_cut(lab: &Lab) -> Result<()> {

@@ -9,7 +9,7 @@ mod judge;
 mod live;
 
 use mseg_ebpf::abi::{
-    config::{Config, MIDSTREAM_STRICT},
+    config::{Config, MIDSTREAM_GRACE, MIDSTREAM_PICKUP},
     interface::Interface,
     reason::Reason,
 };
@@ -17,6 +17,7 @@ use mseg_ebpf::abi::{
 pub use self::judge::{Connection, Judged, Standing, Surroundings, judge};
 use crate::{
     attach::{AttachOptions, Midstream, Mode, netns},
+    clock::monotonic_ns,
     error::{Code, Error, Result},
     generation::{self, Locked, Waiting},
     instance::{Instance, interfaces::planned},
@@ -57,7 +58,15 @@ pub fn check(instance: &Instance, config: &Config, change: &Change<'_>) -> Resul
         (None, Err(_)) => return active.map(|_| Vec::new()),
     };
     let judged = judge(now, Standing { policy, mode: then_mode }, &surroundings);
-    let warnings = decide(&judged, then_mode, change.force, None)?;
+    let mut warnings = decide(&judged, then_mode, change.force, None)?;
+    if (mode, then_mode) == (Mode::Observe, Mode::Enforce)
+        && denies_midstream(config.midstream, config.grace_until_ns, monotonic_ns()?)
+        && let Some(unseen) = surroundings.connections.iter().find(|connection| connection.is_unseen)
+    {
+        let attach = format!("mseg-loader attach {} {}", unseen.interface, instance.options().arguments());
+        let hint = format!("nothing was changed; `{}` gives it a session, or use --force", attach.trim_end());
+        warnings.push(cut_in_midstream(unseen, "has no session", &hint, change.force)?);
+    }
     Ok([unread(&surroundings), warnings].concat())
 }
 
@@ -96,26 +105,37 @@ pub(crate) fn check_attach(
         let later = Standing { policy: &policy, mode: waiting.fallback_mode };
         warnings.extend(decide(&judge(Some(then), later, &surroundings), later.mode, options.force, Some(&waiting))?);
     }
-    let strict = match options.midstream {
-        Some(midstream) => midstream == Midstream::Strict,
-        None => config.midstream == MIDSTREAM_STRICT,
-    };
-    if strict && options.adopt == Some(false) && then.mode == Mode::Enforce {
-        let unknown = surroundings.connections.iter().find(|connection| added.contains(&connection.interface));
-        warnings.extend(unknown.map(|connection| not_adopted(connection, options.force)).transpose()?);
+    let now_ns = monotonic_ns()?;
+    // With an interface, the grace period starts anew.
+    let grace_ns = u64::from(options.grace_s) * 1_000_000_000;
+    let until = if added.is_empty() { config.grace_until_ns } else { now_ns.saturating_add(grace_ns) };
+    let midstream = options.midstream.map_or(config.midstream, Midstream::value);
+    if options.adopt == Some(false) && then.mode == Mode::Enforce && denies_midstream(midstream, until, now_ns) {
+        let begins = |connection: &&Connection| mode == Mode::Observe || added.contains(&connection.interface);
+        if let Some(unseen) = surroundings.connections.iter().filter(|it| it.is_unseen).find(begins) {
+            let hint = "nothing was changed; leave out --no-adopt or --midstream strict, or use --force";
+            warnings.push(cut_in_midstream(unseen, "would not be adopted", hint, options.force)?);
+        }
     }
     Ok([unread(&surroundings), warnings].concat())
 }
 
-/// What to say of the caller's connection where it would be no session, and needs to be one.
-fn not_adopted(connection: &Connection, force: bool) -> Result<String> {
-    let reason = Reason::TcpMidstream.name();
-    let by = format!("`{}` is open already, and would not be adopted ({reason})", connection.packet());
+/// Whether a TCP packet of no known session is denied, as the programs see it.
+const fn denies_midstream(midstream: u32, grace_until_ns: u64, now_ns: u64) -> bool {
+    match midstream {
+        MIDSTREAM_PICKUP => false,
+        MIDSTREAM_GRACE => now_ns >= grace_until_ns,
+        _ => true,
+    }
+}
+
+/// What to say of the caller's connection where it needs to be a session, and is none.
+fn cut_in_midstream(connection: &Connection, why: &str, hint: &str, force: bool) -> Result<String> {
+    let by = format!("`{}` is open already, and {why} ({})", connection.packet(), Reason::TcpMidstream.name());
     if force {
         return Ok(format!("this cuts off your own connection: {by}"));
     }
-    Err(Error::new(Code::Lockout, format!("this would cut off your own connection: {by}"))
-        .hint("nothing was changed; leave out --no-adopt or --midstream strict, or use --force"))
+    Err(Error::new(Code::Lockout, format!("this would cut off your own connection: {by}")).hint(hint))
 }
 
 /// The caller and this host as they are now.
@@ -172,4 +192,20 @@ fn decide(judged: &Judged, mode: Mode, force: bool, undone: Option<&Waiting>) ->
         warnings.push(format!("and {} more that can be reached no more", judged.lost.len() - SHOWN));
     }
     Ok(warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use mseg_ebpf::abi::config::MIDSTREAM_STRICT;
+
+    use super::*;
+
+    #[test]
+    fn midstream_is_denied_when_strict_and_once_grace_is_over() {
+        let denied = |midstream| [9, 10].map(|now_ns| denies_midstream(midstream, 10, now_ns));
+        assert_eq!(denied(MIDSTREAM_GRACE), [false, true]);
+        assert_eq!(denied(MIDSTREAM_PICKUP), [false, false]);
+        assert_eq!(denied(MIDSTREAM_STRICT), [true, true]);
+        assert_eq!(denied(77), [true, true], "as the programs take it");
+    }
 }
