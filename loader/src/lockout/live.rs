@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn workload_s_session_does_not_speak_for_the_host_s() {
         let work = (format!("out {MINE} iface work0"), false);
-        assert_eq!(judged(false, 7, 4, AS_OPENED | FLAG_OUT), [work.clone()]);
+        assert_eq!(judged(false, 7, 4, AS_OPENED | FLAG_OUT), std::slice::from_ref(&work));
         assert_eq!(judged(true, 7, 4, AS_OPENED | FLAG_OUT), [work, (format!("in {MINE} iface eth0"), true)]);
     }
 }

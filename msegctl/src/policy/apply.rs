@@ -15,6 +15,7 @@ use crate::{
     run::{Outcome, Run},
     session::Rejudged,
     stop::Stop,
+    warning::warn,
 };
 
 /// What applying did, or would do.
@@ -103,6 +104,7 @@ pub(super) fn describe_changes(changes: &Changes, text: &mut Text) {
 
 pub(super) fn run(run: &mut Run<'_>, args: &ApplyArgs) -> Result<Outcome, Stop> {
     let policy = policy::read_file(&args.file)?;
+    warn(run, &policy.without_effect());
     let report = if args.dry_run {
         let instance = run.open(Access::Read)?;
         let config = instance.config()?;

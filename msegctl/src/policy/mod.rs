@@ -27,6 +27,7 @@ use crate::{
     output::{Report, Text},
     run::{Outcome, Run},
     stop::Stop,
+    warning::warn,
 };
 
 pub(crate) use apply::Applied;
@@ -74,6 +75,7 @@ impl Report for Checked {
 fn check(run: &mut Run<'_>, file: &Path) -> Result<Outcome, Stop> {
     let policy = policy::read_file(file)?;
     let compiled = compile::compile(&policy, &mut RuleIds::default())?;
+    warn(run, &policy.without_effect());
     run.output.unless_quiet(&Checked {
         file: file.display().to_string(),
         valid: true,

@@ -8,7 +8,7 @@ use super::{
     document::{ALL, Form},
     expect_file, in_crate,
 };
-use crate::{lockout::WarningDocument, output::Format, stop::ErrorDocument};
+use crate::{output::Format, stop::ErrorDocument, warning::WarningDocument};
 
 #[test]
 fn the_committed_schemas_are_those_of_the_code() {
