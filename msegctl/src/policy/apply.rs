@@ -69,10 +69,10 @@ impl Report for Applied {
     const SCHEMA: &'static str = "mseg.policy-apply/1";
 
     fn describe(&self, text: &mut Text, _: bool) {
-        let Self { generation, rules, entries, .. } = self;
+        let (generation, extent) = (self.generation, super::extent(self.rules, self.entries));
         text.line(match (self.changed, self.dry_run) {
-            (true, false) => format!("generation {generation} is active: {rules} rules in {entries} entries"),
-            (true, true) => format!("generation {generation} would be replaced: {rules} rules in {entries} entries"),
+            (true, false) => format!("generation {generation} is active: {extent}"),
+            (true, true) => format!("generation {generation} would be replaced: {extent}"),
             (false, _) => format!("nothing to change: generation {generation} is this policy"),
         });
         if self.changed {
