@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod compile;
 pub mod error;
+pub mod escape;
 pub mod explain;
 pub mod generation;
 pub mod instance;

@@ -88,7 +88,7 @@ pub(crate) fn run(run: &mut Run<'_>, arguments: &ExplainArgs) -> Result<Outcome,
         packet.interface.clone_from(name);
     }
     let explanation = match &arguments.policy {
-        Some(file) => explain::by_policy(&policy::read_file(file)?, &packet),
+        Some(file) => explain::by_policy(&policy::read_file(file)?, &packet)?,
         None => explain::by_program(&run.open(Access::Read)?, &packet, arguments.role)?,
     };
     run.output.report(&ExplainReport { explanation })?;

@@ -18,6 +18,7 @@ mod stats;
 mod status;
 mod stop;
 mod usage;
+mod warning;
 
 pub use run::main;
 

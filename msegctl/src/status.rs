@@ -12,6 +12,7 @@ use mseg_ebpf::abi::{config, map, meta::Meta};
 use crate::{
     mode,
     output::{Report, Text, Tone, ago},
+    policy,
     run::{Outcome, Run},
     session, stats,
     stop::Stop,
@@ -39,7 +40,7 @@ impl Report for StatusReport {
         match &status.policy {
             Some(p) => {
                 let (applied, ago) = (p.applied, ago(self.now, p.applied));
-                let what = format!("generation {}, {} rules in {} entries", p.generation, p.rules, p.entries);
+                let what = format!("generation {}, {}", p.generation, policy::extent(p.rules, p.entries));
                 text.field("policy", format!("{what}, applied {applied} ({ago} ago)"));
             }
             None => text.toned_field("policy", "none: everything that needs one is denied", Tone::Bad),

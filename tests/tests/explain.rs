@@ -222,6 +222,7 @@ on_both_hooks! {
     explains_while_traffic_flows_and_policies_change,
     session_that_is_live_is_said,
     what_cannot_be_explained_is_refused,
+    what_leaves_by_loopback_is_neither_judged_nor_explained,
     assertions_about_the_active_policy_are_tested,
 }
 
@@ -301,6 +302,24 @@ fn what_cannot_be_explained_is_refused(lab: &Lab) -> Result<()> {
     lab.run("mseg-loader", &["attach", "mseg1", "--hook", lab.hook().name()])?.ok()?;
     explain(&[])?.exits(2)?.complains(&["--iface", "mseg1", PROTECTED])?;
     explain(&["iface", "mseg1"])?.ok()?;
+    Ok(())
+}
+
+fn what_leaves_by_loopback_is_neither_judged_nor_explained(lab: &Lab) -> Result<()> {
+    let policy = "default in allow\ndefault out deny\nrule never deny out tcp from any to any port 2300 iface lo\n";
+    lab.ctl(&["policy", "check", lab.policy(policy)?])?.complains(&["warning: rule never matches nothing"])?;
+    lab.run("mseg-loader", &["attach", "lo", "--mode", "enforce", "--hook", lab.hook().name()])?.ok()?;
+    lab.ctl(&["policy", "apply", lab.policy(policy)?])?.complains(&["warning: rule never matches nothing"])?;
+    let listener = tcp::listen(&lab.server, ([127, 0, 0, 1], 2300).into())?;
+    tcp::connect(&lab.server, &listener)?.exchange(1000, 1000)?;
+    let packet = ["tcp", "from", "127.0.0.1", "to", "127.0.0.1", "port", "2300", "iface", "lo"];
+    let explain =
+        |direction, rest: &[&str]| lab.run("msegctl", &[&["-j", "explain", direction], &packet[..], rest].concat());
+    for rest in [&[][..], &["--policy", lab.policy(policy)?]] {
+        explain("out", rest)?.exits(2)?.complains(&["judged once, in direction in", "`in ... iface lo`"])?;
+        expect(&explain("in", rest)?.ok()?.json()?, "/verdict", "allow")?;
+    }
+    lab.run("mseg-loader", &["detach", "--all"])?.ok()?;
     Ok(())
 }
 

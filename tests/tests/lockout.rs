@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Result, ensure};
 use mseg_tests::{
     documents::{expect, number},
-    lab::{self, Lab, PROTECTED},
+    interface::{self, End},
+    lab::{self, CLIENT_V4, Lab, PROTECTED, SERVER_V4},
     on_both_hooks,
     traffic::tcp,
 };
@@ -32,8 +33,12 @@ on_both_hooks! {
     connection_that_sshd_has_accepted_is_the_callers,
     session_that_was_picked_up_is_judged_as_it_is,
     open_connection_that_would_not_be_adopted_is_not_cut,
+    enforcing_does_not_cut_a_connection_without_a_session,
     connection_through_nothing_attached_cannot_be_cut,
     listening_sockets_that_are_lost_are_warnings,
+    caller_is_judged_by_the_interface_at_which_he_arrives,
+    caller_who_leaves_by_nothing_attached_is_judged_where_he_arrives,
+    caller_at_a_port_of_a_bridge_is_judged_by_the_port,
 }
 
 /// Runs a program with `$SSH_CONNECTION` of this connection.
@@ -232,6 +237,41 @@ fn open_connection_that_would_not_be_adopted_is_not_cut(lab: &Lab) -> Result<()>
     Ok(())
 }
 
+fn enforcing_does_not_cut_a_connection_without_a_session(lab: &Lab) -> Result<()> {
+    let enforce = ["mode", "set", "enforce"];
+    let mut connections = connections(lab)?;
+    for (options, denies) in [
+        (&["--midstream", "strict"][..], true),
+        (&["--grace", "0"], true),
+        (&["--midstream", "pickup"], false),
+        (&["--grace", "60"], false),
+    ] {
+        for (_, connection) in &mut connections {
+            let by = |program, arguments: &[&str]| as_caller(lab, &connection.client, program, arguments);
+            // Without a word said since, it is known to nobody.
+            lab.attach(&[&["--policy", lab.policy(OPEN)?, "--no-adopt"], options].concat())?;
+            if denies {
+                let hint = "`mseg-loader attach mseg0` gives it a session";
+                ended(&by("msegctl", &enforce)?, 7, &["has no session (tcp-midstream)", hint])?;
+                let attach = ["attach", PROTECTED, "--hook", lab.hook().name(), "--mode", "enforce", "--no-adopt"];
+                ended(&by("mseg-loader", &attach)?, 7, &["would not be adopted (tcp-midstream)"])?;
+                expect(&lab.json(&["mode", "show"])?, "/mode", "observe")?;
+                ended(&by("mseg-loader", &["attach", PROTECTED, "--hook", lab.hook().name()])?, 0, &[])?;
+            }
+            let ran = by("msegctl", &enforce)?;
+            ended(&ran, 0, &[])?;
+            ensure!(ran.stderr.is_empty(), "{ran:?}");
+            connection.exchange(1000, 1000)?;
+            lab.detach_all()?;
+        }
+    }
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--no-adopt", "--midstream", "strict"])?;
+    let connection = &mut connections[0].1;
+    let ran = as_caller(lab, &connection.client, "msegctl", &[&enforce[..], &["--force"]].concat())?;
+    ended(&ran, 0, &["warning: this cuts off your own connection", "has no session (tcp-midstream)"])?;
+    connection.is_cut()
+}
+
 fn connection_through_nothing_attached_cannot_be_cut(lab: &Lab) -> Result<()> {
     lab.attach(&["--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
     let listener = tcp::listen(&lab.server, SocketAddr::from(([127, 0, 0, 1], 22)))?;
@@ -261,4 +301,105 @@ fn listening_sockets_that_are_lost_are_warnings(lab: &Lab) -> Result<()> {
     ended(&ran, 0, &["and 11 more"])?;
     ensure!(errors(&ran).lines().count() == 11, "{ran:?}");
     Ok(())
+}
+
+/// A second interface of the server, and its peer at the client.
+const SECOND: &str = "mseg1";
+const SECOND_PEER: &str = "client1";
+const SECOND_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x12];
+
+/// Lets only those in who come by one interface, to port 22.
+fn only_by(interface: &str) -> String {
+    format!("{CLOSED}rule ssh allow in tcp from any to any port 22 iface {interface}\n")
+}
+
+/// Joins the hosts by a second cable.
+fn second_cable(lab: &Lab) -> Result<()> {
+    interface::join(
+        End { namespace: &lab.server, name: SECOND, mac: SECOND_MAC, addresses: &[] },
+        End { namespace: &lab.client, name: SECOND_PEER, mac: [2, 0, 0, 0, 0, 0x11], addresses: &[] },
+    )
+}
+
+fn attach_second(lab: &Lab, arguments: &[&str]) -> Result<()> {
+    let attach = ["attach", SECOND, "--hook", lab.hook().name()];
+    lab.run("mseg-loader", &[&attach, arguments].concat())?.ok().map(drop)
+}
+
+/// A connection to port 22 that comes by the second cable and is answered by the first.
+fn asymmetric(lab: &Lab) -> Result<(TcpListener, tcp::Connection)> {
+    for interface in ["all", SECOND] {
+        lab.server.set(&format!("net/ipv4/conf/{interface}/rp_filter"), "0")?;
+        lab.client.set(&format!("net/ipv4/conf/{}/rp_filter", interface.replace(SECOND, lab::PEER)), "0")?;
+    }
+    lab.client.run(|| {
+        interface::add_route(SERVER_V4, SECOND_PEER, None)?;
+        interface::add_neighbour(SECOND_PEER, SERVER_V4, SECOND_MAC)
+    })?;
+    let listener = tcp::listen(&lab.server, lab::server(22)[0])?;
+    let connection = tcp::connect_from(&lab.client, SocketAddr::new(CLIENT_V4, 40_000), &listener)?;
+    Ok((listener, connection))
+}
+
+fn caller_is_judged_by_the_interface_at_which_he_arrives(lab: &Lab) -> Result<()> {
+    second_cable(lab)?;
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    attach_second(lab, &[])?;
+    let (_listener, mut connection) = asymmetric(lab)?;
+    connection.exchange(1000, 1000)?;
+    expect(&lab.sessions(&["--sport", "40000"])?[0], "/interface", SECOND)?;
+    let by = |arguments: &[&str]| as_caller(lab, &connection.client, "msegctl", arguments);
+    ended(&by(&["policy", "apply", lab.policy(&only_by(PROTECTED))?])?, 7, &["iface mseg1` is denied by default-in"])?;
+    let add = ["rule", "add", "no", "deny", "in", "tcp", "from", "any", "to", "any", "iface", SECOND, "priority", "1"];
+    ended(&by(&add)?, 7, &["iface mseg1` is denied by no"])?;
+    lab.ctl(&["mode", "set", "observe"])?;
+    ended(&by(&["policy", "apply", lab.policy(&only_by(PROTECTED))?])?, 0, &["would cut off"])?;
+    ended(&by(&["mode", "set", "enforce"])?, 7, &["iface mseg1` is denied by default-in"])?;
+    // An attach of what is attached already is a change like any other.
+    let attach = ["attach", PROTECTED, "--hook", lab.hook().name(), "--mode", "enforce"];
+    ended(&as_caller(lab, &connection.client, "mseg-loader", &attach)?, 7, &["iface mseg1` is denied by default-in"])?;
+    // What listens is reached by the interface at which he arrives, too.
+    let _web = tcp::listen(&lab.server, SocketAddr::from(([0, 0, 0, 0], 8080)))?;
+    let kept = format!("{}rule web allow in tcp to any port 8080 iface mseg1\n", only_by(SECOND));
+    let ran = by(&["policy", "apply", lab.policy(&kept)?])?;
+    ended(&ran, 0, &[])?;
+    ensure!(ran.stderr.is_empty(), "nothing is cut or lost: {ran:?}");
+    let ran = by(&["mode", "set", "enforce"])?;
+    ended(&ran, 0, &[])?;
+    ensure!(ran.stderr.is_empty(), "nothing is cut or lost: {ran:?}");
+    connection.exchange(1000, 1000)?;
+    lab.ctl(&["policy", "apply", lab.policy(&only_by(PROTECTED))?])?;
+    connection.is_cut()
+}
+
+fn caller_who_leaves_by_nothing_attached_is_judged_where_he_arrives(lab: &Lab) -> Result<()> {
+    second_cable(lab)?;
+    attach_second(lab, &["--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    let (_listener, mut connection) = asymmetric(lab)?;
+    connection.exchange(1000, 1000)?;
+    let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&only_by(PROTECTED))?])?;
+    ended(&ran, 7, &["iface mseg1` is denied by default-in"])?;
+    let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&only_by(SECOND))?])?;
+    ended(&ran, 0, &[])?;
+    connection.exchange(1000, 1000)
+}
+
+fn caller_at_a_port_of_a_bridge_is_judged_by_the_port(lab: &Lab) -> Result<()> {
+    const BRIDGE: &str = "bridge0";
+    let [here, there] = ["198.51.100.2", "198.51.100.1"].map(|address| address.parse());
+    let (here, there) = (here?, there?);
+    second_cable(lab)?;
+    lab.server.run(|| {
+        interface::add_bridge(BRIDGE, &[SECOND])?;
+        interface::add_address(BRIDGE, here, 24)
+    })?;
+    lab.client.run(|| interface::add_address(SECOND_PEER, there, 24))?;
+    attach_second(lab, &[BRIDGE, "--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    let listener = tcp::listen(&lab.server, SocketAddr::new(here, 22))?;
+    let mut connection = tcp::connect(&lab.client, &listener)?;
+    let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&only_by(BRIDGE))?])?;
+    ended(&ran, 7, &["iface mseg1` is denied by default-in"])?;
+    let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&only_by(SECOND))?])?;
+    ended(&ran, 0, &[])?;
+    connection.exchange(1000, 1000)
 }

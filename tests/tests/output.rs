@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use mseg_tests::{
     bpffs::BPFFS,
     documents::expect,
+    interface::{self, End},
     lab::{self, Lab, SERVER_V4},
     namespace::Namespace,
     on_both_hooks,
@@ -24,6 +25,7 @@ on_both_hooks! {
     wrong_usage_is_exit_code_2,
     what_is_shown_can_be_applied_again,
     reader_that_stops_is_no_error,
+    name_of_an_interface_steers_no_terminal,
 }
 
 fn nothing_loaded_is_exit_code_3(lab: &Lab) -> Result<()> {
@@ -145,6 +147,31 @@ fn programs_say_their_name_and_version() -> Result<()> {
         ensure!(ran.stdout.trim_end() == format!("{program} {}", env!("CARGO_PKG_VERSION")), "{ran}");
         let help = lab.run_in(place, program, &["--help"])?.ok()?;
         ensure!(help.stdout.contains("Usage:"), "{help}");
+    }
+    Ok(())
+}
+
+fn name_of_an_interface_steers_no_terminal(lab: &Lab) -> Result<()> {
+    const NAME: &str = "a\x1b[1m\u{9b}2Jb";
+    let far = Namespace::new()?;
+    let end = |namespace, name, mac| End { namespace, name, mac, addresses: &[] };
+    interface::join(end(&lab.server, NAME, [2, 0, 0, 0, 0, 3]), end(&far, "far", [2, 0, 0, 0, 0, 4]))?;
+    let hook = ["--hook", lab.hook().name()];
+    let attach = |more: &[&str]| lab.run("mseg-loader", &[&["attach", NAME], &hook[..], more].concat());
+    let both = [
+        attach(&[])?.ok()?,
+        attach(&["-j"])?.ok()?,
+        attach(&["-vv", "--role", "workload"])?.exits(1)?,
+        attach(&["-j", "--role", "workload"])?.exits(1)?,
+        lab.run("mseg-loader", &["status"])?.ok()?,
+        lab.run("mseg-loader", &["status", "--pretty"])?.ok()?,
+        lab.run("mseg-loader", &["detach", "--all"])?.ok()?,
+    ];
+    for ran in both {
+        for text in [&ran.stdout, &ran.stderr] {
+            ensure!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        }
+        ensure!(ran.stdout.contains("u{1b}[1m") || ran.stdout.contains("u001b[1m") || !ran.status.success(), "{ran}");
     }
     Ok(())
 }

@@ -12,6 +12,8 @@ use mseg_tests::{
 on_both_hooks! {
     policy_is_compiled_before_the_lock_is_taken,
     rule_compiled_beside_another_change_gets_a_number_of_its_own,
+    writer_whose_instance_is_removed_meanwhile_finds_nothing_loaded,
+    rule_that_is_named_twice_is_deleted_once,
 }
 
 const BASE: &str = "default in deny\ndefault out allow\n";
@@ -45,5 +47,23 @@ fn rule_compiled_beside_another_change_gets_a_number_of_its_own(lab: &Lab) -> Re
     expect(&shown, "/generation", 3)?;
     expect(&shown, "/policy/rules/0/name", "mine")?;
     ensure!(denied_by()? == "other", "{}", denied_by()?);
+    Ok(())
+}
+
+fn writer_whose_instance_is_removed_meanwhile_finds_nothing_loaded(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(BASE)?])?;
+    let mut stepper = Stepper::start(lab.place(), "msegctl", &["policy", "apply", lab.policy(BASE)?])?;
+    ensure!(stepper.step_to(libc::SYS_flock)?, "it takes no lock");
+    lab.detach_all()?;
+    ensure!(stepper.finish()? == 3);
+    Ok(())
+}
+
+fn rule_that_is_named_twice_is_deleted_once(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy("rule web allow in tcp\nrule other allow in udp\n")?])?;
+    lab.ctl(&["rule", "delete", "web", "web"])?;
+    let shown = lab.json(&["policy", "show"])?;
+    expect(&shown, "/policy/rules/0/name", "other")?;
+    ensure!(shown["policy"]["rules"].as_array().is_some_and(|rules| rules.len() == 1), "{shown}");
     Ok(())
 }

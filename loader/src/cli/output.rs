@@ -13,6 +13,7 @@ use crate::{
     attach::{Attached, Detached, Mode, Status, hook_name, role_name},
     clock::Clock,
     error::{Error, Result},
+    escape::{document, escaped_lines},
     instance::{Options, interface_name},
     policy::Diagnostic,
 };
@@ -243,16 +244,13 @@ impl Output {
         if self.quiet && self.format == Format::Text {
             return Ok(());
         }
-        let mut text = match self.format {
-            Format::Text => text(document),
-            Format::Json => serde_json::to_string(document).map_err(|e| Error::failed(e.to_string()))?,
-            Format::Pretty => serde_json::to_string_pretty(document).map_err(|e| Error::failed(e.to_string()))?,
+        let text = match self.format {
+            Format::Text => escaped_lines(&text(document)).into_bytes(),
+            Format::Json => json(false, document)?,
+            Format::Pretty => json(true, document)?,
         };
-        if !text.ends_with('\n') {
-            text.push('\n');
-        }
         let mut out = io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        match out.write_all(&text).and_then(|()| out.flush()) {
             // Whoever read it has seen enough.
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Err(e) => Err(Error::system("write to standard output", &e)),
@@ -266,7 +264,7 @@ pub(super) fn report(error: &Error, format: Format) {
     let text = match format {
         Format::Text => {
             let hint = error.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
-            format!("error: {}{hint}\n", error.message)
+            escaped_lines(&format!("error: {}{hint}", error.message)).into_bytes()
         }
         Format::Json | Format::Pretty => {
             let document = ErrorDocument {
@@ -278,11 +276,17 @@ pub(super) fn report(error: &Error, format: Format) {
                 },
             };
             // Strings always serialise.
-            serde_json::to_string(&document).unwrap_or_default() + "\n"
+            json(false, &document).unwrap_or_default()
         }
     };
     // There is nowhere left to complain.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = io::stderr().lock().write_all(&text);
+}
+
+fn json(pretty: bool, value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    document(&mut out, pretty, value).map_err(|e| Error::failed(e.to_string()))?;
+    Ok(out)
 }
 
 fn hex(bytes: &[u8]) -> String {

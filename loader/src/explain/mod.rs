@@ -9,7 +9,7 @@ use std::fmt;
 
 use mseg_ebpf::{
     abi::{
-        interface::Interface,
+        interface::{FLAG_INGRESS_ONLY, Interface, ROLE_WORKLOAD},
         reason::Reason,
         rule,
         session::{Session, SessionKey},
@@ -25,7 +25,7 @@ use crate::{
     generation,
     instance::{Instance, interface_name, interfaces::planned},
     policy::{
-        Action, Policy, Rule,
+        Action, LOOPBACK, Policy, Rule,
         evaluate::{Packet, PacketDirection},
     },
     view::{self, Direction, Endpoint, Protocol, RuleAction, SessionId, State, Verdict, names::names},
@@ -228,9 +228,26 @@ pub fn answer(policy: &Policy, packet: &Packet) -> Answer {
 }
 
 /// Explains what a policy says of a packet that opens a session, by the reference evaluator. Needs no kernel.
-pub fn by_policy(policy: &Policy, packet: &Packet) -> Explanation {
+///
+/// # Errors
+/// [`Code::Usage`] if no packet passes loopback in that direction.
+pub fn by_policy(policy: &Policy, packet: &Packet) -> Result<Explanation> {
+    refuse_unseen(&planned(&packet.interface, Role::Host.value()), packet)?;
     let reference = reference::judge(policy, packet);
-    Explanation::new(&reference.answer.clone(), Judge::Evaluator, packet, reference)
+    Ok(Explanation::new(&reference.answer.clone(), Judge::Evaluator, packet, reference))
+}
+
+/// Refuses a packet of loopback that leaves: there it arrives at once, and is judged only then.
+fn refuse_unseen(interface: &Interface, packet: &Packet) -> Result<()> {
+    let judged = if interface.role == ROLE_WORKLOAD { PacketDirection::Out } else { PacketDirection::In };
+    let name = interface_name(interface);
+    if packet.direction == judged || !(interface.flags & FLAG_INGRESS_ONLY != 0 || name == LOOPBACK) {
+        return Ok(());
+    }
+    let [asked, judged] = [packet.direction.name(), judged.name()];
+    let message =
+        format!("on loopback packets are judged once, in direction {judged}: nothing passes {name} as {asked}");
+    Err(Error::new(Code::Usage, message).hint(format!("ask about the same packet as `{judged} ... iface {name}`")))
 }
 
 /// Explains what the active policy says of a packet that opens a session, by a second run of the program, which the
@@ -238,8 +255,8 @@ pub fn by_policy(policy: &Policy, packet: &Packet) -> Explanation {
 /// for an interface that is not attached, or to be seen in another role.
 ///
 /// # Errors
-/// [`Code::Usage`] if the interface is not attached and there is no `role`, or if it must be named; [`Code::Permission`]
-/// without the right to load programs; [`Code::Failed`] with both answers if they differ, or if the policy is changed again
+/// [`Code::Usage`] if the interface is not attached and there is no `role`, or if it must be named, or if no packet passes
+/// it in that direction; [`Code::Permission`] without the right to load programs; [`Code::Failed`] with both answers if they differ, or if the policy is changed again
 /// and again meanwhile.
 pub fn by_program(instance: &Instance, packet: &Packet, role: Option<Role>) -> Result<Explanation> {
     let generations = || Ok::<_, Error>((instance.config()?.generation, instance.generations()?));
@@ -259,6 +276,7 @@ const ATTEMPTS: usize = 10;
 
 fn by_program_once(instance: &Instance, packet: &Packet, role: Option<Role>) -> Result<Explanation> {
     let interface = interface(&instance.interfaces()?, &packet.interface, role)?;
+    refuse_unseen(&interface, packet)?;
     let packet = Packet { interface: interface_name(&interface).to_owned(), ..packet.clone() };
     let config = instance.config()?;
     let policy = generation::policy(instance, config.generation)?;
@@ -363,7 +381,21 @@ mod tests {
                           rule rest deny in tcp priority 3000\n";
 
     fn explain(packet: &str) -> Explanation {
-        by_policy(&policy::parse("test", POLICY).unwrap(), &policy::parse_packet(packet).unwrap())
+        by_policy(&policy::parse("test", POLICY).unwrap(), &policy::parse_packet(packet).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn packet_that_leaves_by_loopback_is_not_explained() {
+        let ask = |direction: &str, iface: &str| {
+            let text = format!("{direction} tcp from 127.0.0.1 to 127.0.0.1 port 80{iface}");
+            by_policy(&policy::parse("test", POLICY).unwrap(), &policy::parse_packet(&text).unwrap())
+        };
+        let refused = ask("out", " iface lo").unwrap_err();
+        assert_eq!(
+            (refused.code, refused.hint.as_deref()),
+            (Code::Usage, Some("ask about the same packet as `in ... iface lo`"))
+        );
+        assert!(ask("in", " iface lo").is_ok() && ask("out", "").is_ok() && ask("out", " iface eth0").is_ok());
     }
 
     #[test]

@@ -39,11 +39,6 @@ impl Lock {
         }
     }
 
-    pub(crate) fn take(directory: &Path) -> Result<Self> {
-        Self::take_unless(directory, &mut || Ok(()))
-            .map_err(|e| e.unwrap_or_else(|| Error::file("lock", directory, &io::ErrorKind::NotFound.into())))
-    }
-
     /// Waits for the lock as long as `check` lets it. `None` if the directory is gone.
     pub(crate) fn take_unless(directory: &Path, check: &mut dyn FnMut() -> Result<()>) -> Result<Self, Option<Error>> {
         let start = Instant::now();

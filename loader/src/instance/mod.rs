@@ -124,8 +124,12 @@ impl Instance {
     }
 
     /// Takes the lock that every change of the instance is made under; waits for another program's change to end.
+    ///
+    /// # Errors
+    /// [`Code::NotLoaded`] if the instance was removed meanwhile.
     pub fn lock(&self) -> Result<Locked<'_>> {
-        Locked::new(self, Lock::take(&self.paths.instance)?)
+        let lock = Lock::take_unless(&self.paths.instance, &mut || Ok(()));
+        Locked::new(self, lock.map_err(|e| e.unwrap_or_else(|| not_loaded(&self.options)))?)
     }
 
     /// Wakes those who watch the directory of the policy: stores to CONFIG are seen by nobody who does not look.

@@ -10,13 +10,16 @@ use std::{
 
 use mseg_ebpf::{
     abi::{
-        interface::{Interface, ROLE_WORKLOAD},
+        interface::Interface,
         session::{SessionState, TcpState},
     },
     packet::protocol,
 };
 
-use super::{Connection, Surroundings};
+use super::{
+    Surroundings,
+    live::{self, Sessions},
+};
 use crate::{
     adopt::{
         conntrack::{self, Tracked},
@@ -25,7 +28,6 @@ use crate::{
         way::{Way, Ways},
     },
     error::{Error, Result},
-    policy::evaluate::PacketDirection,
     view::Endpoint,
 };
 
@@ -35,8 +37,13 @@ const ANCESTORS: usize = 64;
 /// agent that runs this, is not the caller's connection.
 const LOGIN_SERVERS: [&str; 7] = ["sshd", "dropbear", "telnetd", "in.telnetd", "rlogind", "in.rlogind", "login"];
 
-/// Finds the caller's connections through `attached`, which are of this network namespace.
-pub(super) fn look(ssh_connection: Option<&str>, attached: &[(u32, Interface)]) -> Result<Surroundings> {
+/// Finds the caller's connections: those that have one of these sessions, or take a way through `attached`, which are of
+/// this network namespace.
+pub(super) fn look(
+    ssh_connection: Option<&str>,
+    attached: &[(u32, Interface)],
+    sessions: &Sessions<'_>,
+) -> Result<Surroundings> {
     let lineage = lineage();
     let said = ssh_connection.map(str::to_owned).or_else(|| lineage.iter().find_map(|process| variable(process)));
     let held: HashSet<u32> =
@@ -58,8 +65,11 @@ pub(super) fn look(ssh_connection: Option<&str>, attached: &[(u32, Interface)]) 
         let mut ways = Ways::new(attached).map_err(|e| Error::system("read addresses and links", &e))?;
         for flow in flows {
             let way = ways.of(&flow).map_err(|e| Error::system("ask for a route", &e))?;
-            if let Some(Way::Attached(_, record)) = way {
-                let connection = connection(&flow, &record);
+            let route = match way {
+                Some(Way::Attached(_, record)) => Some(record),
+                _ => None,
+            };
+            for connection in live::connections(&flow, route, &sessions.of(&flow)?, sessions.interfaces) {
                 if !connections.contains(&connection) {
                     connections.push(connection);
                 }
@@ -93,7 +103,8 @@ fn flows(said: Option<(Endpoint, Endpoint)>, held: &HashSet<u32>, sockets: &Sock
             let same_port = open.iter().filter(|(socket, flow)| socket.local.port == local.port && incoming(flow));
             flows.extend(same_port.map(|(_, flow)| *flow));
             if flows.is_empty() {
-                flows.push(incoming_flow(remote, local));
+                // No socket has it.
+                flows.push(Flow { state: SessionState::None, ..incoming_flow(remote, local) });
             }
         }
     }
@@ -112,16 +123,6 @@ const fn incoming_flow(client: Endpoint, server: Endpoint) -> Flow {
         bound: 0,
         local: true,
         guessed: false,
-    }
-}
-
-fn connection(flow: &Flow, record: &Interface) -> Connection {
-    Connection {
-        client: flow.client,
-        server: flow.server,
-        incoming: flow.towards == Towards::Client,
-        inbound: if record.role == ROLE_WORKLOAD { PacketDirection::Out } else { PacketDirection::In },
-        interface: crate::instance::interface_name(record).to_owned(),
     }
 }
 

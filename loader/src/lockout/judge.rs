@@ -23,17 +23,21 @@ pub struct Connection {
     pub server: Endpoint,
     /// Whether the server is this host.
     pub incoming: bool,
+    /// The direction of the packet that opened it.
+    pub direction: PacketDirection,
     /// The direction of what comes to this host through the interface: `out` of a workload, else `in`.
     pub inbound: PacketDirection,
-    /// The interface's name.
+    /// The interface's name; empty if it is not attached, so that rules for an interface match nothing.
     pub interface: String,
+    /// Whether it is open and no session is live of it: its packets are in mid-stream.
+    pub is_unseen: bool,
 }
 
 impl Connection {
     /// The packet that opened it, by which its session is judged.
     pub fn packet(&self) -> Packet {
         Packet {
-            direction: if self.incoming { self.inbound } else { self.inbound.reversed() },
+            direction: self.direction,
             protocol: protocol::TCP,
             source: self.client.address,
             destination: self.server.address,
@@ -50,7 +54,8 @@ impl Connection {
         let (remote, local) = if self.incoming { (self.client, self.server) } else { (self.server, self.client) };
         let address = if at.address.is_unspecified() { local.address } else { at.address };
         let same_family = at.address.is_ipv4() == remote.address.is_ipv4();
-        (same_family && !is_loopback(address)).then(|| Packet {
+        // Through an interface that is not attached, nothing is lost.
+        (same_family && !is_loopback(address) && !self.interface.is_empty()).then(|| Packet {
             direction: self.inbound,
             source: remote.address,
             destination: address,
@@ -138,8 +143,10 @@ mod tests {
                 client: end("192.0.2.1:40000"),
                 server: end("192.0.2.2:22"),
                 incoming: true,
+                direction: PacketDirection::In,
                 inbound: PacketDirection::In,
                 interface: "eth0".to_owned(),
+                is_unseen: false,
             }],
             listening: ["0.0.0.0:22", "[::]:22", "0.0.0.0:80", "192.0.2.2:81", "127.0.0.1:82"].map(end).to_vec(),
             unread: Vec::new(),
@@ -173,14 +180,17 @@ mod tests {
     #[test]
     fn an_outgoing_connection_is_judged_as_outgoing() {
         let mut out = ssh();
-        out.connections[0].incoming = false;
+        (out.connections[0].incoming, out.connections[0].direction) = (false, PacketDirection::Out);
         let deny = "default out deny\n";
         assert_eq!(change((OPEN, Mode::Observe), (deny, Mode::Enforce), &out).0, ["default-out"]);
-        out.connections[0].inbound = PacketDirection::Out;
-        assert!(
-            change((OPEN, Mode::Observe), (deny, Mode::Enforce), &out).0.is_empty(),
-            "a workload's is turned round"
-        );
+    }
+
+    #[test]
+    fn nothing_that_listens_is_lost_through_an_interface_that_is_not_attached() {
+        let mut detached = ssh();
+        detached.connections[0].interface.clear();
+        let enforce = Mode::Enforce;
+        assert_eq!(change((OPEN, enforce), (CLOSED, enforce), &detached), (vec!["default-in".to_owned()], vec![]));
     }
 
     #[test]

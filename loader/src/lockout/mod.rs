@@ -1,29 +1,27 @@
 //! That nobody locks himself out: before a change of policy or mode, the connection by which the caller is here is
 //! judged by what would hold afterwards.
 //!
-//! Only connections through attached interfaces count; the others, and a console, no policy can cut.
+//! Only connections that have a session, or take a way through an attached interface, count; the others, and a console, no
+//! policy can cut.
 
 mod caller;
 mod judge;
+mod live;
 
-use mseg_ebpf::{
-    abi::{
-        config::{Config, MIDSTREAM_STRICT},
-        interface::Interface,
-        reason::Reason,
-    },
-    packet::protocol,
+use mseg_ebpf::abi::{
+    config::{Config, MIDSTREAM_GRACE, MIDSTREAM_PICKUP},
+    interface::Interface,
+    reason::Reason,
 };
 
 pub use self::judge::{Connection, Judged, Standing, Surroundings, judge};
 use crate::{
     attach::{AttachOptions, Midstream, Mode, netns},
-    clock::Clock,
+    clock::monotonic_ns,
     error::{Code, Error, Result},
     generation::{self, Locked, Waiting},
-    instance::{Instance, interface_name, interfaces::planned},
+    instance::{Instance, interfaces::planned},
     policy::{Policy, evaluate::Packet},
-    view::{self, SessionId},
 };
 
 /// A change that is about to be made.
@@ -48,10 +46,7 @@ pub fn check(instance: &Instance, config: &Config, change: &Change<'_>) -> Resul
     if then_mode == Mode::Observe && change.policy.is_none() {
         return Ok(Vec::new());
     }
-    let interfaces = instance.interfaces()?;
-    let mut surroundings = look(&interfaces)?;
-    let turned = turned(instance, &interfaces, &surroundings.connections)?;
-    surroundings.connections.extend(turned);
+    let surroundings = look(instance, &instance.interfaces()?)?;
     if surroundings.connections.is_empty() {
         return Ok(unread(&surroundings));
     }
@@ -63,7 +58,15 @@ pub fn check(instance: &Instance, config: &Config, change: &Change<'_>) -> Resul
         (None, Err(_)) => return active.map(|_| Vec::new()),
     };
     let judged = judge(now, Standing { policy, mode: then_mode }, &surroundings);
-    let warnings = decide(&judged, then_mode, change.force, None)?;
+    let mut warnings = decide(&judged, then_mode, change.force, None)?;
+    if (mode, then_mode) == (Mode::Observe, Mode::Enforce)
+        && denies_midstream(config.midstream, config.grace_until_ns, monotonic_ns()?)
+        && let Some(unseen) = surroundings.connections.iter().find(|connection| connection.is_unseen)
+    {
+        let attach = format!("mseg-loader attach {} {}", unseen.interface, instance.options().arguments());
+        let hint = format!("nothing was changed; `{}` gives it a session, or use --force", attach.trim_end());
+        warnings.push(cut_in_midstream(unseen, "has no session", &hint, change.force)?);
+    }
     Ok([unread(&surroundings), warnings].concat())
 }
 
@@ -92,7 +95,7 @@ pub(crate) fn check_attach(
     let unchanged = Policy::default();
     let policy = options.policy.as_ref().or(active.as_ref()).unwrap_or(&unchanged);
     let then = Standing { policy, mode: options.mode.unwrap_or(mode) };
-    let surroundings = look(&interfaces)?;
+    let surroundings = look(instance, &interfaces)?;
     // Through an interface that is not attached, everything can be reached.
     let now = active.as_ref().filter(|_| added.is_empty()).map(|policy| Standing { policy, mode });
     let mut warnings = decide(&judge(now, then, &surroundings), then.mode, options.force, None)?;
@@ -102,56 +105,48 @@ pub(crate) fn check_attach(
         let later = Standing { policy: &policy, mode: waiting.fallback_mode };
         warnings.extend(decide(&judge(Some(then), later, &surroundings), later.mode, options.force, Some(&waiting))?);
     }
-    let strict = match options.midstream {
-        Some(midstream) => midstream == Midstream::Strict,
-        None => config.midstream == MIDSTREAM_STRICT,
-    };
-    if strict && options.adopt == Some(false) && then.mode == Mode::Enforce {
-        let unknown = surroundings.connections.iter().find(|connection| added.contains(&connection.interface));
-        warnings.extend(unknown.map(|connection| not_adopted(connection, options.force)).transpose()?);
+    let now_ns = monotonic_ns()?;
+    // With an interface, the grace period starts anew.
+    let grace_ns = u64::from(options.grace_s) * 1_000_000_000;
+    let until = if added.is_empty() { config.grace_until_ns } else { now_ns.saturating_add(grace_ns) };
+    let midstream = options.midstream.map_or(config.midstream, Midstream::value);
+    if options.adopt == Some(false) && then.mode == Mode::Enforce && denies_midstream(midstream, until, now_ns) {
+        let begins = |connection: &&Connection| mode == Mode::Observe || added.contains(&connection.interface);
+        if let Some(unseen) = surroundings.connections.iter().filter(|it| it.is_unseen).find(begins) {
+            let hint = "nothing was changed; leave out --no-adopt or --midstream strict, or use --force";
+            warnings.push(cut_in_midstream(unseen, "would not be adopted", hint, options.force)?);
+        }
     }
     Ok([unread(&surroundings), warnings].concat())
 }
 
-/// What to say of the caller's connection where it would be no session, and needs to be one.
-fn not_adopted(connection: &Connection, force: bool) -> Result<String> {
-    let reason = Reason::TcpMidstream.name();
-    let by = format!("`{}` is open already, and would not be adopted ({reason})", connection.packet());
+/// Whether a TCP packet of no known session is denied, as the programs see it.
+const fn denies_midstream(midstream: u32, grace_until_ns: u64, now_ns: u64) -> bool {
+    match midstream {
+        MIDSTREAM_PICKUP => false,
+        MIDSTREAM_GRACE => now_ns >= grace_until_ns,
+        _ => true,
+    }
+}
+
+/// What to say of the caller's connection where it needs to be a session, and is none.
+fn cut_in_midstream(connection: &Connection, why: &str, hint: &str, force: bool) -> Result<String> {
+    let by = format!("`{}` is open already, and {why} ({})", connection.packet(), Reason::TcpMidstream.name());
     if force {
         return Ok(format!("this cuts off your own connection: {by}"));
     }
-    Err(Error::new(Code::Lockout, format!("this would cut off your own connection: {by}"))
-        .hint("nothing was changed; leave out --no-adopt or --midstream strict, or use --force"))
+    Err(Error::new(Code::Lockout, format!("this would cut off your own connection: {by}")).hint(hint))
 }
 
 /// The caller and this host as they are now.
-fn look(interfaces: &[(u32, Interface)]) -> Result<Surroundings> {
+fn look(instance: &Instance, interfaces: &[(u32, Interface)]) -> Result<Surroundings> {
     let here = netns()?;
     let attached: Vec<_> = interfaces.iter().copied().filter(|(_, record)| record.netns == here).collect();
     if attached.is_empty() {
         return Ok(Surroundings::default());
     }
-    caller::look(std::env::var("SSH_CONNECTION").ok().as_deref(), &attached)
-}
-
-/// The connections whose live session takes the other end for the client, as one that was picked up in its middle may: it
-/// is judged again as that one's.
-fn turned(instance: &Instance, interfaces: &[(u32, Interface)], connections: &[Connection]) -> Result<Vec<Connection>> {
-    let clock = Clock::now()?;
-    let mut turned = Vec::new();
-    for connection in connections {
-        let named = interfaces.iter().find(|(_, record)| interface_name(record) == connection.interface);
-        let Some((_, record)) = named else { continue };
-        let [client, server] = [connection.client, connection.server].map(|end| (end.address, end.port));
-        let id = SessionId::between(protocol::TCP, client, server, 0, record.zone);
-        let live = instance.session(&id.0)?.filter(|(_, session)| !view::is_expired(&clock, session));
-        if live.is_some_and(|(_, session)| view::endpoints(&id.0, session.flags).0 == connection.server) {
-            let incoming = !connection.incoming;
-            let (client, server) = (connection.server, connection.client);
-            turned.push(Connection { client, server, incoming, ..connection.clone() });
-        }
-    }
-    Ok(turned)
+    let sessions = live::Sessions::new(instance, interfaces, &attached)?;
+    caller::look(std::env::var("SSH_CONNECTION").ok().as_deref(), &attached, &sessions)
 }
 
 fn unread(surroundings: &Surroundings) -> Vec<String> {
@@ -197,4 +192,20 @@ fn decide(judged: &Judged, mode: Mode, force: bool, undone: Option<&Waiting>) ->
         warnings.push(format!("and {} more that can be reached no more", judged.lost.len() - SHOWN));
     }
     Ok(warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use mseg_ebpf::abi::config::MIDSTREAM_STRICT;
+
+    use super::*;
+
+    #[test]
+    fn midstream_is_denied_when_strict_and_once_grace_is_over() {
+        let denied = |midstream| [9, 10].map(|now_ns| denies_midstream(midstream, 10, now_ns));
+        assert_eq!(denied(MIDSTREAM_GRACE), [false, true]);
+        assert_eq!(denied(MIDSTREAM_PICKUP), [false, false]);
+        assert_eq!(denied(MIDSTREAM_STRICT), [true, true]);
+        assert_eq!(denied(77), [true, true], "as the programs take it");
+    }
 }

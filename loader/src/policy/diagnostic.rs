@@ -9,9 +9,11 @@ use serde::Serialize;
 use super::{
     problem::{Problem, Problems},
     source::Sources,
-    words::plain,
 };
-use crate::error::{Code, Error};
+use crate::{
+    error::{Code, Error},
+    escape::escaped,
+};
 
 /// Errors that are shown in full; more are only counted.
 const SHOWN: usize = 100;
@@ -135,8 +137,8 @@ impl Shown {
 /// Adds the problems of a file, which stand in the order of its text, in one pass over it.
 fn place(sources: &Sources, file: usize, problems: impl Iterator<Item = Problem>, errors: &mut Vec<Shown>) {
     let text = &*sources.text(file);
-    let name = plain(sources.name(file));
-    let chain = sources.chain(file).map(|(name, line)| format!("included from {}:{line}", plain(name)));
+    let name = escaped(sources.name(file));
+    let chain = sources.chain(file).map(|(name, line)| format!("included from {}:{line}", escaped(name)));
     let chain: Vec<String> = chain.collect();
     let (mut line, mut within) = (1, 0..line_end(text, 0));
     let (mut column, mut counted) = (1, 0);

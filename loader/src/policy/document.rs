@@ -18,6 +18,7 @@ use super::{
     value::{ListSite, Member},
     words,
 };
+use crate::escape::escaped;
 
 /// Reads the policy of the first of the files and what it includes. The model is of use only if no problem was reported.
 pub(super) fn read(sources: &mut Sources, problems: &mut Problems) -> Policy {
@@ -187,7 +188,7 @@ impl<'s> Document<'s> {
                 let (file, line) = *first.get();
                 let label = match file == at.file {
                     true => format!("is there already, in line {line}"),
-                    false => format!("is there already, in {}:{line}", words::plain(self.sources.name(file))),
+                    false => format!("is there already, in {}:{line}", escaped(self.sources.name(file))),
                 };
                 problems.push(Problem::found(at.subject.clone(), &format!("a second {kind}"), at.name, label));
                 false

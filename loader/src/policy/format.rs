@@ -10,13 +10,14 @@ use super::{
     source::Sources,
     statement,
 };
+use crate::escape::steers;
 
 /// The canonical text of one file: each statement as the policy prints it, in its place, with its comment two blanks
 /// behind it; comments of their own lines from the first column on; one blank line where there were several, none at
 /// the start and the end. Other files are not read, and whether sets exist is not asked.
 ///
 /// # Errors
-/// Every line that is no statement; a policy in JSON form.
+/// Every line that is no statement; a comment that would steer the terminal it is printed on; a policy in JSON form.
 pub fn format(file_name: &str, text: &str) -> Result<String, Diagnostics> {
     read(file_name, text, Problems::default())
 }
@@ -37,7 +38,16 @@ pub(super) fn read(file_name: &str, text: &str, mut problems: Problems) -> Resul
                 }
                 continue;
             }
-            let comment = text[outcome.comment].trim_end_matches([' ', '\t', '\r']);
+            let comment = text[outcome.comment.clone()].trim_end_matches([' ', '\t', '\r']);
+            if let Some((at, steering)) = comment.char_indices().find(|(_, c)| *c != '\t' && steers(*c)) {
+                let span = outcome.comment.start + at..outcome.comment.start + at + steering.len_utf8();
+                let message = format!("`{}` in a comment steers a terminal", steering.escape_default());
+                problems.push(Problem::new(span, message, "has no place in what is printed"));
+                if problems.is_full() {
+                    break;
+                }
+                continue;
+            }
             if outcome.statement.is_none() && comment.is_empty() {
                 blank = !out.is_empty();
                 continue;

@@ -22,6 +22,7 @@ mod format;
 mod json;
 mod lexer;
 mod line;
+mod loopback;
 mod model;
 mod packet;
 mod print;
@@ -43,6 +44,7 @@ pub use expect::{Expectation, parse_expectations};
 pub use file::PolicyFile;
 pub use format::format;
 pub use json::{SCHEMA, SHOWN_SCHEMA};
+pub(crate) use loopback::LOOPBACK;
 pub use model::{
     Action, Builtins, DEFAULT_PRIORITY, Defaults, Define, Direction, Endpoint, IcmpType, Policy, PortRange, Protocol,
     Rule, Selector, Timeouts,

@@ -112,15 +112,6 @@ pub(super) fn one_of<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// The text with nothing a terminal could act on.
-pub(super) fn plain(text: &str) -> String {
-    let visible = |character: char| {
-        let escaped = character.is_control();
-        escaped.then(|| character.escape_default()).into_iter().flatten().chain((!escaped).then_some(character))
-    };
-    text.chars().flat_map(visible).collect()
-}
-
 /// The word in quotes, cut when long, with nothing a terminal could act on.
 pub(super) fn quote(word: &str) -> String {
     const SHOWN: usize = 48;

@@ -2,7 +2,6 @@
 
 mod column;
 mod duration;
-mod escape;
 mod json;
 mod plain;
 mod report;
@@ -13,8 +12,8 @@ use std::io::Write;
 
 pub(crate) use column::{Column, Row, Shown, Tone};
 pub(crate) use duration::ago;
-pub(crate) use escape::escaped;
 pub(crate) use json::document as write_json;
+pub(crate) use mseg::escape::escaped;
 pub(crate) use report::{Report, Text};
 pub(crate) use rows::Source;
 

@@ -7,9 +7,10 @@ use std::{
 
 use serde_json::Value;
 
+use mseg::escape::Escaped;
+
 use super::{
     column::{Column, Row, Shown},
-    escape::Escaped,
     report::Report,
     rows::{Source, for_each},
 };

@@ -4,9 +4,10 @@ use std::io::Write;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets::NOTHING};
 
+use mseg::escape::{Escaped, escaped};
+
 use super::{
     column::{Column, Row, Shown, Tone},
-    escape::{Escaped, escaped},
     report::{Block, Report, Text},
     rows::{Source, for_each},
 };

@@ -15,6 +15,7 @@ use crate::{
     run::{Outcome, Run},
     session::Rejudged,
     stop::Stop,
+    warning::warn,
 };
 
 /// What applying did, or would do.
@@ -68,10 +69,10 @@ impl Report for Applied {
     const SCHEMA: &'static str = "mseg.policy-apply/1";
 
     fn describe(&self, text: &mut Text, _: bool) {
-        let Self { generation, rules, entries, .. } = self;
+        let (generation, extent) = (self.generation, super::extent(self.rules, self.entries));
         text.line(match (self.changed, self.dry_run) {
-            (true, false) => format!("generation {generation} is active: {rules} rules in {entries} entries"),
-            (true, true) => format!("generation {generation} would be replaced: {rules} rules in {entries} entries"),
+            (true, false) => format!("generation {generation} is active: {extent}"),
+            (true, true) => format!("generation {generation} would be replaced: {extent}"),
             (false, _) => format!("nothing to change: generation {generation} is this policy"),
         });
         if self.changed {
@@ -103,6 +104,7 @@ pub(super) fn describe_changes(changes: &Changes, text: &mut Text) {
 
 pub(super) fn run(run: &mut Run<'_>, args: &ApplyArgs) -> Result<Outcome, Stop> {
     let policy = policy::read_file(&args.file)?;
+    warn(run, &policy.without_effect());
     let report = if args.dry_run {
         let instance = run.open(Access::Read)?;
         let config = instance.config()?;

@@ -27,6 +27,7 @@ use crate::{
     output::{Report, Text},
     run::{Outcome, Run},
     stop::Stop,
+    warning::warn,
 };
 
 pub(crate) use apply::Applied;
@@ -67,13 +68,21 @@ impl Report for Checked {
     const SCHEMA: &'static str = "mseg.policy-check/1";
 
     fn describe(&self, text: &mut Text, _: bool) {
-        text.line(format!("{}: valid, {} rules in {} entries", self.file, self.rules, self.entries));
+        text.line(format!("{}: valid, {}", self.file, extent(self.rules, self.entries)));
     }
+}
+
+/// `1 rule in 5 entries`.
+pub(crate) fn extent(rules: usize, entries: u32) -> String {
+    let rules = if rules == 1 { "1 rule".to_owned() } else { format!("{rules} rules") };
+    let entries = if entries == 1 { "1 entry".to_owned() } else { format!("{entries} entries") };
+    format!("{rules} in {entries}")
 }
 
 fn check(run: &mut Run<'_>, file: &Path) -> Result<Outcome, Stop> {
     let policy = policy::read_file(file)?;
     let compiled = compile::compile(&policy, &mut RuleIds::default())?;
+    warn(run, &policy.without_effect());
     run.output.unless_quiet(&Checked {
         file: file.display().to_string(),
         valid: true,
@@ -112,4 +121,13 @@ fn show(run: &mut Run<'_>, generation: Option<u32>) -> Result<Outcome, Stop> {
     let applied = Time::of_unix_ns(header.applied_unix_ns);
     run.output.report(&Shown { generation, applied, text, policy })?;
     Ok(Outcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn one_rule_is_no_rules() {
+        assert_eq!(super::extent(1, 6), "1 rule in 6 entries");
+        assert_eq!(super::extent(0, 1), "0 rules in 1 entry");
+    }
 }

@@ -17,14 +17,19 @@ pub(super) fn form() -> Schema {
 fn schema(whole: bool) -> Schema {
     let object = |keys: Vec<(&str, Value)>| object(keys, whole);
     let action = json!({ "enum": ["allow", "deny"] });
-    let addresses = |what: &str| json!({ "type": "array", "items": { "type": "string" }, "description": what });
+    let addresses =
+        |what: &str| json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "description": what });
     let number = |most: u32| json!({ "type": "integer", "minimum": 0, "maximum": most });
+    let name = || json!({ "type": "string", "pattern": NAME_PATTERN, "maxLength": MAX_NAME });
     let port = object(vec![("first", number(65_535)), ("last", number(65_535))]);
     let endpoint = object(vec![
         ("addresses", addresses("Addresses, networks and names of sets, or any")),
         ("ports", json!({ "type": "array", "items": port, "description": "Inclusive ranges; none for every port" })),
     ]);
-    let icmp = object(vec![("type", number(255)), ("code", json!({ "type": ["integer", "null"] }))]);
+    let icmp = object(vec![
+        ("type", number(255)),
+        ("code", json!({ "type": ["integer", "null"], "minimum": 0, "maximum": 255 })),
+    ]);
     let selector = vec![
         ("direction", json!({ "enum": ["in", "out", "both"] })),
         ("protocol", json!({ "type": "string", "description": "Its name, its number as a string, or any" })),
@@ -34,19 +39,19 @@ fn schema(whole: bool) -> Schema {
         ("iface", json!({ "type": ["string", "null"], "description": "Name; null for any" })),
     ];
     let boolean = json!({ "type": "boolean" });
-    let mut rule = vec![("name", json!({ "type": "string" })), ("action", action.clone())];
+    let mut rule = vec![("name", name()), ("action", action.clone())];
     rule.extend(selector.clone());
     rule.extend([("priority", number(65_535)), ("log", boolean.clone()), ("audit", boolean.clone())]);
     let builtins = Builtins::json_keys();
     let builtins = builtins.iter().map(|key| (key.as_str(), boolean.clone())).collect();
     let timeouts = Timeouts::json_keys();
-    let seconds = number(mseg_ebpf::abi::time::MAX_TIMEOUT_S);
+    let seconds = json!({ "type": "integer", "minimum": 1, "maximum": mseg_ebpf::abi::time::MAX_TIMEOUT_S });
     let timeouts = timeouts.iter().map(|key| (key.as_str(), seconds.clone())).collect();
-    let define = vec![("name", json!({ "type": "string" })), ("members", addresses("Addresses, networks and sets"))];
+    let define = vec![("name", name()), ("members", addresses("Addresses, networks and sets"))];
     let mut policy = object(vec![
         ("defaults", object(vec![("in", action.clone()), ("out", action)])),
         ("builtins", object(builtins)),
-        ("failsafe", array(object(selector))),
+        ("failsafe", json!({ "type": "array", "items": object(selector), "minItems": 1 })),
         ("timeouts", object(timeouts)),
         ("defines", array(object(define))),
         ("rules", array(object(rule))),
@@ -58,6 +63,11 @@ fn schema(whole: bool) -> Schema {
 fn array(items: Value) -> Value {
     json!({ "type": "array", "items": items })
 }
+
+/// What a name of a rule or set is. The words that are none are left to the reader.
+const NAME_PATTERN: &str = "^[A-Za-z][A-Za-z0-9_.-]*$";
+/// Its longest, in characters.
+const MAX_NAME: usize = mseg_ebpf::abi::rule::NAME_LEN - 1;
 
 /// What a reader of the JSON form insists on.
 const REQUIRED: [&str; 8] = ["name", "action", "direction", "protocol", "members", "first", "last", "type"];

@@ -2,6 +2,8 @@
 
 mod row;
 
+use std::collections::BTreeSet;
+
 use mseg::{
     error::{Error, Result},
     generation,
@@ -79,7 +81,9 @@ fn add(run: &mut Run<'_>, text: &str, force: bool) -> Result<Outcome, Stop> {
 }
 
 fn delete(run: &mut Run<'_>, names: &[String], force: bool) -> Result<Outcome, Stop> {
-    edit(run, force, |policy| names.iter().try_for_each(|name| policy.remove_rule(name).map(drop)))
+    // Named twice, it is deleted once.
+    let names: BTreeSet<&String> = names.iter().collect();
+    edit(run, force, |policy| names.into_iter().try_for_each(|name| policy.remove_rule(name).map(drop)))
 }
 
 /// Changes the active policy: all of it is applied or nothing.

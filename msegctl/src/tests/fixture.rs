@@ -354,7 +354,7 @@ pub(super) fn explained() -> ExplainReport {
     let more = "rule tried deny in tcp to any port 5432 priority 5 audit\nrule rest deny in tcp priority 2000\n";
     let policy = policy::parse("fixture", &format!("{POLICY}{more}")).unwrap();
     let packet = policy::parse_packet("in tcp from 10.1.2.3 to 10.0.5.1 port 5432 iface eth0").unwrap();
-    let explanation = explain::by_policy(&policy, &packet);
+    let explanation = explain::by_policy(&policy, &packet).unwrap();
     let (id, _) = key(6, ("10.1.2.3", 49_152), ("10.0.5.1", 5432), 0);
     let session = explain::LiveSession {
         id: SessionId(id),

@@ -8,7 +8,7 @@ use super::{
     document::{ALL, Form},
     expect_file, in_crate,
 };
-use crate::{lockout::WarningDocument, output::Format, stop::ErrorDocument};
+use crate::{output::Format, stop::ErrorDocument, warning::WarningDocument};
 
 #[test]
 fn the_committed_schemas_are_those_of_the_code() {
@@ -48,6 +48,43 @@ fn a_document_that_breaks_its_schema_is_noticed() {
     }
 }
 
+#[test]
+fn what_the_reader_refuses_the_schema_of_the_form_refuses() {
+    let form = ALL.iter().find(|document| document.name == "policy-fmt").unwrap();
+    let schema = serde_json::to_value((form.schema)()).unwrap();
+    let rule = |name: &str, more: &str| {
+        format!(r#""rules":[{{"name":"{name}","action":"deny","direction":"in","protocol":"icmp"{more}}}]"#)
+    };
+    let named = |length: usize| rule(&"n".repeat(length), "");
+    let longest = mseg_ebpf::abi::rule::NAME_LEN - 1;
+    let cases = [
+        (rule("a.b-c_d", r#","icmp":{"type":8,"code":255}"#), true),
+        (rule("a", r#","icmp":{"type":8,"code":256}"#), false),
+        (rule("a", r#","icmp":{"type":8,"code":-1}"#), false),
+        (rule("a", r#","icmp":{"type":256}"#), false),
+        (rule("a", r#","from":{"addresses":[]}"#), false),
+        (rule("a", r#","priority":65536"#), false),
+        (named(longest), true),
+        (named(longest + 1), false),
+        (rule("", ""), false),
+        (rule("1a", ""), false),
+        (rule("a b", ""), false),
+        (r#""defines":[{"name":"s","members":["10.0.0.1"]}]"#.to_owned(), true),
+        (r#""defines":[{"name":"s","members":[]}]"#.to_owned(), false),
+        (r#""defines":[{"name":"s:t","members":["10.0.0.1"]}]"#.to_owned(), false),
+        (r#""timeouts":{"udp_new_s":1}"#.to_owned(), true),
+        (r#""timeouts":{"udp_new_s":0}"#.to_owned(), false),
+        (r#""failsafe":[]"#.to_owned(), false),
+    ];
+    for (part, valid) in cases {
+        let text = format!(r#"{{"schema":"mseg.policy-fmt/1",{part}}}"#);
+        let read = mseg::policy::parse("test", &text);
+        assert_eq!(read.is_ok(), valid, "{text}: {read:?}");
+        let checked = check(&schema, &schema, &serde_json::from_str(&text).unwrap());
+        assert_eq!(checked.is_ok(), valid, "{text}: {checked:?}");
+    }
+}
+
 /// Checks a value by the keywords that our schemas use. Stricter than JSON Schema: every key must be described.
 fn check(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     let wrong = |what: &str| Err(format!("{value} {what} {schema}"));
@@ -82,6 +119,23 @@ fn check(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     };
     if !typed {
         return wrong("is not of the type of");
+    }
+    let out_of_range = value.as_i64().is_some_and(|number| {
+        schema["minimum"].as_i64().is_some_and(|least| number < least)
+            || schema["maximum"].as_i64().is_some_and(|most| number > most)
+    });
+    let few = |items: &Vec<Value>| schema["minItems"].as_u64().is_some_and(|least| (items.len() as u64) < least);
+    // The one pattern that is looked at: of a name.
+    let is_name = |text: &str| {
+        let rest = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(rest)
+    };
+    let misnamed = |text: &str| {
+        schema["maxLength"].as_u64().is_some_and(|most| text.chars().count() as u64 > most)
+            || schema["pattern"] == "^[A-Za-z][A-Za-z0-9_.-]*$" && !is_name(text)
+    };
+    if out_of_range || value.as_array().is_some_and(few) || value.as_str().is_some_and(misnamed) {
+        return wrong("is not within");
     }
     if let Some(items) = schema.get("items") {
         value.as_array().into_iter().flatten().try_for_each(|item| check(root, items, item))?;

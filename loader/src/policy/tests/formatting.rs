@@ -64,3 +64,21 @@ proptest! {
         prop_assert_eq!(parse("formatted", &policy::format("loose", &loose).unwrap()).unwrap(), policy);
     }
 }
+
+#[test]
+fn comments_that_steer_a_terminal_are_refused() {
+    for (text, at, what) in [
+        ("# a\x1b[2J\n", "1:4", r"`\u{1b}`"),
+        ("rule a deny in tcp # x\u{9b}31m\n", "1:23", r"`\u{9b}`"),
+        ("default in deny\n#\u{202e}txt\n", "2:2", r"`\u{202e}`"),
+        ("# a\rb\n", "1:4", r"`\r`"),
+    ] {
+        let errors = policy::format("test", text).unwrap_err().plain();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(
+            (format!("{}:{}", errors[0].line, errors[0].column), &*errors[0].message),
+            (at.to_owned(), &*format!("{what} in a comment steers a terminal"))
+        );
+    }
+    assert_eq!(policy::format("test", "#\ttab, Gr\u{fc}\u{df}e \r\n").unwrap(), "#\ttab, Gr\u{fc}\u{df}e\n");
+}

@@ -42,7 +42,8 @@ fn every_example_of_the_page_parses() {
 
 #[test]
 fn the_limits_of_files_are_in_the_page() {
-    let limits = format!("may have {} MiB, and be {MAX_FILES}; includes may be {MAX_DEPTH} deep", MAX_BYTES >> 20);
+    let limits =
+        format!("may have {} MiB, and be {MAX_FILES}; a chain of includes may have {MAX_DEPTH} files", MAX_BYTES >> 20);
     assert!(PAGE.contains(&limits), "{limits}");
     assert!(PAGE.contains(&format!(".Li {SCHEMA} .")));
 }

@@ -1,6 +1,10 @@
 //! Keeps characters that steer a terminal out of the output: names come from the kernel, files and arguments.
 
+mod json;
+
 use std::fmt::{self, Write};
+
+pub use self::json::document;
 
 /// Whether a terminal would act on the character, or be misled by it: C0, DEL, C1, line separators and the marks that
 /// change the direction of writing.
@@ -15,7 +19,7 @@ pub(crate) fn is_harmless(text: &str) -> bool {
 }
 
 /// Passes text on, with `\t`, `\n`, `\r` and `\u{1b}` for what steers.
-pub(crate) struct Escaped<W>(pub(crate) W);
+pub struct Escaped<W>(pub W);
 
 impl<W: Write> Write for Escaped<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
@@ -28,11 +32,16 @@ impl<W: Write> Write for Escaped<W> {
 }
 
 /// The text with what steers escaped.
-pub(crate) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     // Writing to a string does not fail.
     let _ = Escaped(&mut out).write_str(text);
     out
+}
+
+/// Lines with what steers escaped, but for their ends. The last one has one, too.
+pub(crate) fn escaped_lines(text: &str) -> String {
+    text.lines().map(|line| escaped(line) + "\n").collect()
 }
 
 #[cfg(test)]
