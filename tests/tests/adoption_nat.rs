@@ -28,6 +28,7 @@ on_both_hooks! {
     forwarded_flows_are_adopted,
     forwarded_connection_that_conntrack_picked_up_is_adopted_whoever_spoke_first,
     forwarded_connection_that_was_picked_up_from_its_server_is_turned_around,
+    forwarded_connection_to_a_server_port_is_its_clients_as_soon_as_that_is_heard,
     forwarded_connection_whose_client_only_listens_goes_on_by_a_rule_of_the_clients_interface,
     forwarded_connection_that_is_denied_at_both_interfaces_is_cut_whoever_opened_it,
     forwarded_connection_that_was_first_seen_leaving_is_judged_where_it_arrives,
@@ -69,14 +70,23 @@ fn enforce_policy(lab: &Lab, policy: &str, interfaces: &[&str]) -> Result<Value>
     Ok(document["adoption"].take())
 }
 
-/// Connections and questions through the router, from the client to the far host.
-fn flows(lab: &Lab, far: &Namespace) -> Result<(Vec<tcp::Connection>, Vec<udp::Pair>)> {
-    let (mut connections, mut pairs) = (Vec::new(), Vec::new());
+/// Connections through the router, from the client to a port of the far host.
+fn connections(lab: &Lab, far: &Namespace, port: u16) -> Result<Vec<tcp::Connection>> {
+    let mut connections = Vec::new();
     for address in FAR {
-        let listener = tcp::listen(far, SocketAddr::new(address, 7000))?;
+        let listener = tcp::listen(far, SocketAddr::new(address, port))?;
         let mut connection = tcp::connect(&lab.client, &listener)?;
         connection.exchange(1000, 1000)?;
         connections.push(connection);
+    }
+    Ok(connections)
+}
+
+/// And questions.
+fn flows(lab: &Lab, far: &Namespace) -> Result<(Vec<tcp::Connection>, Vec<udp::Pair>)> {
+    let mut pairs = Vec::new();
+    let connections = connections(lab, far, 7000)?;
+    for address in FAR {
         let pair = udp::Pair::open(&lab.client, far, SocketAddr::new(address, 7000))?;
         pair.ask(10, 10)?;
         pairs.push(pair);
@@ -145,14 +155,17 @@ fn forwarded_connection_that_conntrack_picked_up_is_adopted_whoever_spoke_first(
     expect(&lab.stats()?, "/packets/denied", 0)
 }
 
-/// Connections through the router that observing has picked up by their servers' packets.
+/// A port that may as well be a client's.
+const HIGH: u16 = 65_000;
+
+/// Connections through the router to [`HIGH`] that observing has picked up by their servers' packets.
 fn opened_by_servers(lab: &Lab) -> Result<Vec<tcp::Connection>> {
     let far = network::far(lab)?;
     network::route(lab, &far)?;
-    let (mut connections, _) = flows(lab, &far)?;
+    let mut connections = connections(lab, &far, HIGH)?;
     observe(lab, &[PROTECTED, FAR_INTERFACE])?;
     servers_speak(&mut connections)?;
-    ensure!(lab.sessions(&["--proto", "tcp", "--sport", "7000"])?.len() == 2, "taken for opened by the server");
+    ensure!(lab.sessions(&["--proto", "tcp", "--sport", "65000"])?.len() == 2, "taken for opened by the server");
     Ok(connections)
 }
 
@@ -175,7 +188,7 @@ fn enforce_rules(lab: &Lab, rules: &str) -> Result<()> {
 }
 
 fn rule_at_the_clients_interface() -> String {
-    format!("rule through allow in tcp to any port 7000 iface {PROTECTED}\n")
+    format!("rule through allow in tcp to any port 7000,{HIGH} iface {PROTECTED}\n")
 }
 
 fn forwarded_connection_that_was_picked_up_from_its_server_is_turned_around(lab: &Lab) -> Result<()> {
@@ -186,6 +199,17 @@ fn forwarded_connection_that_was_picked_up_from_its_server_is_turned_around(lab:
     // A rule has decided it: when that is gone, so is the connection.
     lab.ctl(&["policy", "apply", lab.policy("default in deny\ndefault out allow\n")?])?;
     connections.iter_mut().try_for_each(tcp::Connection::is_cut)
+}
+
+fn forwarded_connection_to_a_server_port_is_its_clients_as_soon_as_that_is_heard(lab: &Lab) -> Result<()> {
+    let far = network::far(lab)?;
+    network::route(lab, &far)?;
+    let mut connections = connections(lab, &far, 7000)?;
+    observe(lab, &[PROTECTED, FAR_INTERFACE])?;
+    servers_speak(&mut connections)?;
+    let established = lab.sessions(&["--proto", "tcp", "--dport", "7000", "--iface", PROTECTED])?;
+    ensure!(established.len() == 2 && established.iter().all(|it| it["state"] == "established"), "{established:#?}");
+    Ok(())
 }
 
 fn forwarded_connection_whose_client_only_listens_goes_on_by_a_rule_of_the_clients_interface(lab: &Lab) -> Result<()> {
@@ -214,9 +238,9 @@ fn forwarded_connection_that_was_first_seen_leaving_is_judged_where_it_arrives(l
     let (mut connections, _) = flows(lab, &far)?;
     observe(lab, &[FAR_INTERFACE])?;
     connections.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
+    ensure!(lab.sessions(&["--proto", "tcp", "--iface", FAR_INTERFACE])?.len() == 2, "taken for leaving");
     observe(lab, &[PROTECTED])?;
     connections.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
-    ensure!(lab.sessions(&["--proto", "tcp", "--iface", FAR_INTERFACE])?.len() == 2, "taken for leaving");
     enforce_rules(lab, &rule_at_the_clients_interface())?;
     connections.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
     clients_opened(lab, &connections)

@@ -6,7 +6,7 @@ use mseg_ebpf::{
         rule,
         session::{
             FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LOG, FLAG_OUT, FLAG_SAMPLED, MAY_LEAVE, OWN,
-            PASSES_ON, PASSES_THROUGH, Session, SessionKey, TURNED_AROUND, TcpState,
+            PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TURNED_AROUND, TcpState,
         },
     },
     packet::{protocol, transport::icmp_type},
@@ -28,7 +28,8 @@ use super::{
 /// [`judge_anew`]: the session is no more.
 pub(crate) const FORGOTTEN: u32 = 2;
 
-/// Finds out what [`judge_anew`] may need to know of a forwarded session: [`mseg_ebpf::policy::Question::towards`].
+/// Finds out what [`judge_anew`] may need to know of a forwarded session: [`mseg_ebpf::policy::Question::towards`]
+/// and [`mseg_ebpf::policy::Question::routed`].
 #[unsafe(no_mangle)]
 pub extern "C" fn look_around(
     skb: *mut __sk_buff,
@@ -37,14 +38,18 @@ pub extern "C" fn look_around(
     session: *mut Session,
 ) -> u32 {
     // SAFETY: the caller's, or null.
-    let (Some(key), Some(before), Some(question)) =
-        (unsafe { key.as_ref() }, unsafe { session.as_ref() }, classify::question())
-    else {
+    let (Some(before), Some(question)) = (unsafe { session.as_ref() }, classify::question()) else {
         return 0;
     };
-    question.towards = 0;
-    if before.fins & PASSES_ON != 0 && is_guess(key, before) {
-        question.towards = route::to_server(skb, env, key, session);
+    let client_is_lower = (before.flags & FLAG_CLIENT_IS_LOWER) as u32;
+    const { assert!(FLAG_CLIENT_IS_LOWER == 1) };
+    (question.towards, question.routed) = (0, 0);
+    if before.fins & PASSES_ON != 0 && before.is_guessed() {
+        let ifindex = route::to_end(skb, env, key, client_is_lower ^ 1);
+        question.towards = if route::is_attached(ifindex) { ifindex } else { 0 };
+    }
+    if may_be_misplaced(before) {
+        question.routed = route::to_end(skb, env, key, client_is_lower);
     }
     1
 }
@@ -69,7 +74,7 @@ pub extern "C" fn judge_anew(
     }
     if !settled && doubt & TURNED != 0 {
         decide_session(env, key, session, sender_is_lower | TURNED);
-        settled = turn(env, session, sender_is_lower) != 0;
+        settled = turn(env, key, session, sender_is_lower) != 0;
     }
     if !settled {
         decide_session(env, key, session, AS_OPENED);
@@ -92,7 +97,7 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
         return 0;
     };
     if !was_asked(flags) {
-        // Another CPU has just turned it around: its next packet is judged by what that found.
+        // Another CPU has just turned it around or placed it: its next packet is judged by what that found.
         return 0;
     }
     // SAFETY: as in `tables::is_expired`.
@@ -127,10 +132,10 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
     1
 }
 
-/// Whether the latest question was about a session with this client.
+/// Whether the latest question was about a session with this client and direction.
 #[inline(always)]
 fn was_asked(flags: u8) -> bool {
-    classify::question().is_some_and(|question| (question.flags as u8 ^ flags) & FLAG_CLIENT_IS_LOWER == 0)
+    classify::question().is_some_and(|question| (question.flags as u8 ^ flags) & (FLAG_CLIENT_IS_LOWER | FLAG_OUT) == 0)
 }
 
 /// Argument of [`decide_session`]: as it was opened, or is taken to have been.
@@ -181,36 +186,66 @@ fn arrives_elsewhere(env: &Env, session: &Session) -> bool {
     env.arrives() && env.ifindex != session.ifindex
 }
 
-/// How else a connection may have been opened that the latest decision denies: [`PLACED`] and [`TURNED`], or neither.
+/// How else a connection may have been opened: [`PLACED`] and [`TURNED`], or neither. Asked after [`AS_OPENED`].
 #[unsafe(no_mangle)]
 pub extern "C" fn doubt(env: *const Env, key: *const SessionKey, session: *const Session, sender_is_lower: u32) -> u32 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(key), Some(session)) = (unsafe { (env.as_ref(), key.as_ref(), session.as_ref()) }) else {
         return 0;
     };
-    if Decision::allows(classify::decision()) {
-        return 0;
-    }
+    let denied = !Decision::allows(classify::decision());
     let mut doubt = 0;
-    if is_misplaced(env, session, sender_is_lower) {
+    // What arrives in the host's own name is made up, as behind NAT; the kernel drops it (fib_validate_source).
+    if is_misplaced(env, session, sender_is_lower, denied) && classify::question().is_some_and(|q| q.routed != 0) {
         doubt |= PLACED;
     }
-    if is_guess(key, session) {
+    if (denied && is_guess(key, session)) || is_first_answer(env, key, session, sender_is_lower) {
         doubt |= TURNED;
     }
     doubt
 }
 
-/// Whether the client's packets arrive elsewhere than is noted of a forwarded session, if that may be wrong: it was picked
-/// up, or first seen as it left, while the interface at which it arrived was not attached yet.
+/// Whether the client's packets arrive elsewhere than is noted of a forwarded session, if that is wrong, since it was first
+/// seen as it left, while the interface at which it arrived was not attached yet; or may be, as it was picked up, and is
+/// `denied`.
 #[inline(always)]
-pub(crate) fn is_misplaced(env: &Env, session: &Session, sender_is_lower: u32) -> bool {
-    let uncertain = if session.flags & FLAG_OUT != 0 {
+pub(crate) fn is_misplaced(env: &Env, session: &Session, sender_is_lower: u32, denied: bool) -> bool {
+    may_be_misplaced(session)
+        && (denied || session.flags & FLAG_OUT != 0)
+        && from_client(session, sender_is_lower != 0)
+        && arrives_elsewhere(env, session)
+}
+
+/// Whether it is not certain where a session's client arrives.
+#[inline(always)]
+const fn may_be_misplaced(session: &Session) -> bool {
+    if session.flags & FLAG_OUT != 0 {
         session.fins & OWN == 0
     } else {
         session.fins & PASSES_ON != 0 && session.is_guessed()
-    };
-    uncertain && from_client(session, sender_is_lower != 0) && arrives_elsewhere(env, session)
+    }
+}
+
+/// Whether the packet is the first of the other side of a forwarded session that was picked up, and the ports say that it was
+/// opened by that: then its interface is known, and while nothing is denied it need not say more later.
+#[inline(always)]
+pub(crate) fn is_first_answer(env: &Env, key: &SessionKey, session: &Session, sender_is_lower: u32) -> bool {
+    let (client, server) = ports(key, session);
+    session.flags & FLAG_HALF_OPEN != 0
+        && session.fins & PASSES_ON != 0
+        && session.fins & TURNED_AROUND == 0
+        && session.is_guessed()
+        && client < EPHEMERAL
+        && server >= EPHEMERAL
+        && !from_client(session, sender_is_lower != 0)
+        && arrives_elsewhere(env, session)
+}
+
+/// The ports of client and server.
+#[inline(always)]
+const fn ports(key: &SessionKey, session: &Session) -> (u16, u16) {
+    let (lower, higher) = (u16::from_be_bytes(key.lower_port), u16::from_be_bytes(key.higher_port));
+    if session.flags & FLAG_CLIENT_IS_LOWER != 0 { (lower, higher) } else { (higher, lower) }
 }
 
 /// Takes a session for opened where this packet arrives, if the policy allows that, which was asked last. 1 if so.
@@ -240,8 +275,7 @@ const EPHEMERAL: u16 = 32_768;
 /// it was turned around before.
 #[inline(always)]
 pub(crate) fn is_guess(key: &SessionKey, session: &Session) -> bool {
-    let [lower, higher] = [key.lower_port, key.higher_port].map(u16::from_be_bytes);
-    let (client, server) = if session.flags & FLAG_CLIENT_IS_LOWER != 0 { (lower, higher) } else { (higher, lower) };
+    let (client, server) = ports(key, session);
     let no_rule = matches!(session.rule, rule::NONE | rule::DEFAULT_IN | rule::DEFAULT_OUT);
     session.is_guessed()
         && session.flags & FLAG_HALF_OPEN == 0
@@ -250,9 +284,9 @@ pub(crate) fn is_guess(key: &SessionKey, session: &Session) -> bool {
 
 /// Takes a session for opened by its other side, if the policy allows that, which was asked last. 1 if so.
 #[unsafe(no_mangle)]
-pub extern "C" fn turn(env: *const Env, session: *mut Session, sender_is_lower: u32) -> u32 {
+pub extern "C" fn turn(env: *const Env, key: *const SessionKey, session: *mut Session, sender_is_lower: u32) -> u32 {
     // SAFETY: the caller's, or null.
-    let (Some(env), false) = (unsafe { (env.as_ref(), session.is_null()) }) else {
+    let (Some(env), Some(_), false) = (unsafe { (env.as_ref(), key.as_ref(), session.is_null()) }) else {
         return 0;
     };
     if !Decision::allows(classify::decision()) {
@@ -266,6 +300,11 @@ pub extern "C" fn turn(env: *const Env, session: *mut Session, sender_is_lower: 
         if !was_asked(flags) {
             // It was faster: this is how it was turned.
             return 1;
+        }
+        if before.flags & FLAG_HALF_OPEN != 0 {
+            // Both sides were heard. And it is another source's now.
+            store((&raw mut (*session).state).cast(), SessionState::Established as u8);
+            sources::release(env, key, session);
         }
         if ifindex == 0 && before.fins & TURNED_AROUND != 0 {
             // No rule of an interface was asked. Else each side's packets could turn it to and fro, and pass.
@@ -286,7 +325,7 @@ pub extern "C" fn turn(env: *const Env, session: *mut Session, sender_is_lower: 
         let fins = before.fins & FINS;
         let fins = (fins << 1 | fins >> 1) & FINS;
         store(&raw mut (*session).fins, before.fins & !(FINS | OWN | MAY_LEAVE) ^ TURNED_AROUND | fins);
-        store(&raw mut (*session).flags, flags);
+        store(&raw mut (*session).flags, flags & !FLAG_SAMPLED);
     }
     1
 }

@@ -317,14 +317,15 @@ fn tells_more(env: &Env, key: &SessionKey, session: *mut Session, sender_is_lowe
     }
     let (denied, on) = (before.flags & FLAG_DENIED != 0, before.fins & PASSES_ON != 0);
     if !from_client(before, sender_is_lower) {
-        return denied && on && rejudge::is_guess(key, before);
+        return (denied && on && rejudge::is_guess(key, before))
+            || rejudge::is_first_answer(env, key, before, sender_is_lower as u32);
     }
     if on && before.ifindex == 0 {
         // SAFETY: as in `tables::is_expired`.
         unsafe { store(&raw mut (*session).ifindex, env.ifindex) };
         return true;
     }
-    denied && rejudge::is_misplaced(env, before, sender_is_lower as u32)
+    rejudge::is_misplaced(env, before, sender_is_lower as u32, denied)
 }
 
 /// Counts a packet in its session and takes the session to its next state; false, and nothing else, if it is not let pass,
