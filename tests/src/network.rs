@@ -1,8 +1,12 @@
 //! More networks around the protected host: one that it routes to, and a workload behind it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    io::Write,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    process::{Command, Stdio},
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     interface::{self, End},
@@ -74,4 +78,18 @@ pub fn workload(lab: &Lab) -> Result<Namespace> {
         End { namespace: &workload, name: "work0", mac: [2, 0, 0, 0, 0, 6], addresses: &[(WORKLOAD, 24)] },
     )?;
     Ok(workload)
+}
+
+/// Loads rules of nftables in a namespace.
+///
+/// # Errors
+/// What nft says.
+pub fn nft(namespace: &Namespace, rules: &str) -> Result<()> {
+    let ran = namespace.run(|| -> Result<_> {
+        let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        nft.stdin.take().context("standard input")?.write_all(rules.as_bytes())?;
+        Ok(nft.wait_with_output()?)
+    })?;
+    ensure!(ran.status.success(), "nft: {}", String::from_utf8_lossy(&ran.stderr));
+    Ok(())
 }

@@ -1,17 +1,13 @@
 //! What nf_conntrack knows is adopted too: forwarded flows, and the addresses that the wire has of those behind NAT.
 
-use std::{
-    io::Write,
-    net::{IpAddr, SocketAddr, TcpListener},
-    process::{Command, Stdio},
-};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use anyhow::{Context, Result, ensure};
 use mseg_tests::{
     documents::{expect, number},
     lab::{self, Lab, PROTECTED},
     namespace::Namespace,
-    network::{self, FAR, FAR_HERE, FAR_INTERFACE},
+    network::{self, FAR, FAR_HERE, FAR_INTERFACE, nft},
     on_both_hooks, on_both_hooks_over, require_tool,
     traffic::{tcp, udp},
 };
@@ -40,16 +36,6 @@ on_both_hooks! {
 on_both_hooks_over! { OneArm:
     server_speaks_first_in_connections_that_a_one_armed_router_adopted,
     new_connections_pass_a_one_armed_router_that_has_adopted_others,
-}
-
-fn nft(namespace: &Namespace, rules: &str) -> Result<()> {
-    let ran = namespace.run(|| -> Result<_> {
-        let mut nft = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        nft.stdin.take().context("standard input")?.write_all(rules.as_bytes())?;
-        Ok(nft.wait_with_output()?)
-    })?;
-    ensure!(ran.status.success(), "nft: {}", String::from_utf8_lossy(&ran.stderr));
-    Ok(())
 }
 
 const TRACK: &str = "table inet t { chain c { type filter hook forward priority 0; ct state new accept; }; }";

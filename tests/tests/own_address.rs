@@ -7,15 +7,18 @@ use mseg_tests::{
     documents::expect,
     frames, interface,
     lab::{CLIENT_V6, Lab, PEER, PROTECTED, SERVER_V6},
-    network::{self, FAR_INTERFACE},
-    on_both_hooks, packets,
-    traffic::udp,
+    network::{self, FAR, FAR_HERE, FAR_INTERFACE, nft},
+    on_both_hooks,
+    packets::{self, Segment},
+    require_tool,
+    traffic::{tcp, udp},
     wait::{DENIED, eventually},
 };
 
 on_both_hooks! {
     session_of_the_host_with_itself_lets_nothing_in_from_the_network,
     session_of_the_host_itself_lets_nothing_in_at_another_interface,
+    what_leaves_by_nat_needs_a_rule_whoever_sends_in_the_router_s_name,
 }
 
 fn attach(lab: &Lab, interfaces: &[&str], rule: &str) -> Result<()> {
@@ -59,4 +62,26 @@ fn session_of_the_host_itself_lets_nothing_in_at_another_interface(lab: &Lab) ->
     frames::send_frames(&far, network::FAR_PEER, &[forged])?;
     is_refused(lab, &pair.server)?;
     pair.ask(10, 10)
+}
+
+fn what_leaves_by_nat_needs_a_rule_whoever_sends_in_the_router_s_name(lab: &Lab) -> Result<()> {
+    const SYN: Segment = Segment { sequence: 1, acknowledgement: 0, flags: 0x02, window: u16::MAX };
+    require_tool!("nft");
+    let far = network::far(lab)?;
+    network::route(lab, &far)?;
+    let rules = "type nat hook postrouting priority 100; oifname mseg1 meta l4proto tcp masquerade to :41000;";
+    nft(&lab.server, &format!("table ip t {{ chain c {{ {rules} }}; }}"))?;
+    attach(lab, &[PROTECTED, FAR_INTERFACE], &format!("rule client allow in tcp iface {PROTECTED}"))?;
+    let server = SocketAddr::new(FAR[0], 7000);
+    let _listener = tcp::listen(&far, server)?;
+    let router = SocketAddr::new(FAR_HERE[0], 41_000);
+    let segment = packets::tcp(router, server, SYN, &[]);
+    let forged = packets::to_server(&packets::ip(router.ip(), server.ip(), packets::protocol::TCP, &segment));
+    frames::send_frames(&lab.client, PEER, &[forged])?;
+    eventually(|| Ok(ensure!(lab.sessions(&["--port", "41000"])?.len() == 1, "its session is not there")))?;
+    tcp::is_denied(&lab.client, server)?;
+    eventually(|| {
+        ensure!(lab.json(&["denied", "list"])?.to_string().contains("41000"), "what left by NAT was not denied");
+        Ok(())
+    })
 }

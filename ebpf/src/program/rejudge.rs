@@ -196,7 +196,9 @@ pub extern "C" fn doubt(env: *const Env, key: *const SessionKey, session: *const
     let denied = !Decision::allows(classify::decision());
     let mut doubt = 0;
     // What arrives in the host's own name is made up, as behind NAT; the kernel drops it (fib_validate_source).
-    if is_misplaced(env, session, sender_is_lower, denied) && classify::question().is_some_and(|q| q.routed != 0) {
+    if is_misplaced(env, session, sender_is_lower, denied)
+        && classify::question().is_some_and(|question| question.routed != route::HERE)
+    {
         doubt |= PLACED;
     }
     if (denied && is_guess(key, session)) || is_first_answer(env, key, session, sender_is_lower) {

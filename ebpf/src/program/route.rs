@@ -1,7 +1,10 @@
 //! Where the host sends what it forwards.
 
 use aya_ebpf::{
-    bindings::{BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup},
+    bindings::{
+        BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS,
+        bpf_fib_lookup,
+    },
     helpers::generated,
 };
 use mseg_ebpf::abi::{interface::ROLE_HOST, session::SessionKey};
@@ -9,11 +12,14 @@ use zerocopy::transmute;
 
 use super::{env::Env, maps, skb::__sk_buff};
 
+/// [`to_end`]: nowhere else. No interface has this index.
+pub(crate) const HERE: u32 = u32::MAX;
+
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
 /// The interface by which the host would forward to the lower or the higher end of a session what arrived where this packet
-/// did; 0 if it would not, as that is the host itself.
+/// did; [`HERE`] if that is the host itself, or no route leads to it; 0 if nothing tells, as where the host only bridges.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn to_end(skb: *mut __sk_buff, env: *const Env, key: *const SessionKey, lower: u32) -> u32 {
@@ -42,6 +48,7 @@ pub extern "C" fn to_end(skb: *mut __sk_buff, env: *const Env, key: *const Sessi
     // The interface is told without a neighbour, too, and for what is too long for it (net/core/filter.c).
     match answer as u32 {
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED => asked.ifindex,
+        BPF_FIB_LKUP_RET_NOT_FWDED => HERE,
         _ => 0,
     }
 }
