@@ -78,7 +78,10 @@ fn what_leaves_by_nat_needs_a_rule_whoever_sends_in_the_router_s_name(lab: &Lab)
     let segment = packets::tcp(router, server, SYN, &[]);
     let forged = packets::to_server(&packets::ip(router.ip(), server.ip(), packets::protocol::TCP, &segment));
     frames::send_frames(&lab.client, PEER, &[forged])?;
-    eventually(|| Ok(ensure!(lab.sessions(&["--port", "41000"])?.len() == 1, "its session is not there")))?;
+    eventually(|| {
+        ensure!(lab.sessions(&["--port", "41000"])?.len() == 1, "its session is not there");
+        Ok(())
+    })?;
     tcp::is_denied(&lab.client, server)?;
     eventually(|| {
         ensure!(lab.json(&["denied", "list"])?.to_string().contains("41000"), "what left by NAT was not denied");
