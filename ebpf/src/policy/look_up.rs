@@ -68,7 +68,7 @@ pub struct Question {
     pub step: u32,
     /// For the programs: the interface towards a session's server, if it is asked about as opened by that; 0 if not known.
     pub towards: u32,
-    /// For the programs: the interface by which the host forwards to a session's client, 0 if not known.
+    /// For the programs: the interface by which the host forwards to a session's client; 0 if it only bridges.
     pub routed: u32,
     /// Zero.
     pub reserved: u32,

@@ -166,6 +166,12 @@ impl Env {
         self.flags & COUNTED != 0
     }
 
+    /// Whether no other interface has counted the packet, though all of them mark what they count.
+    #[inline(always)]
+    pub(crate) fn is_unmarked(&self) -> bool {
+        self.flags & (MARK | COUNTED) == MARK
+    }
+
     /// Bytes on the wire with the Ethernet headers; 0 if the packet was counted before.
     #[inline(always)]
     pub(crate) fn bytes(&self) -> u64 {

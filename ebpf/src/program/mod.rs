@@ -183,25 +183,20 @@ fn judge_by_session(
         return judgement;
     }
     if judgement == judge::LEAVES || judgement == judge::LEAVES_BY_HALF_OPEN {
+        let decision = judge::decide_new(env, packet, key, sender_is_lower);
+        if !Decision::allows(decision) {
+            return Judgement::by_policy(decision).pack();
+        }
         let (session, replaces) = if judgement == judge::LEAVES {
             (tables::look_up_answered(key), judge::REPLACES | judge::REPLACES_HALF_OPEN)
         } else {
             (maps::HALF_OPEN.get_ptr_mut(key), judge::REPLACES_HALF_OPEN)
         };
-        // It was asked about where it arrived, unless it is in the host's name: NAT has made something else of it.
-        let forwarded = session.is_some_and(|session| sessions::is_passed_on(env, session))
-            && route::to_end(skb, env, key, sender_is_lower) != route::HERE;
-        if !forwarded {
-            let decision = judge::decide_new(env, packet, key, sender_is_lower);
-            if !Decision::allows(decision) {
-                return Judgement::by_policy(decision).pack();
-            }
-        }
         judgement = judge::NO_SESSION;
         if let Some(session) = session {
             let call = sender_is_lower | judge::LEAVE | judge::REJUDGED | judge::THROUGH;
             judgement = judge::judge_session(env, packet, key, session, call);
-            if !forwarded && sessions::is_denied(session) {
+            if sessions::is_denied(session) {
                 // What denied it was asked in its opener's name.
                 tables::remove(key, session);
                 judgement = judge::NO_SESSION;

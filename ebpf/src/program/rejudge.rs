@@ -195,9 +195,10 @@ pub extern "C" fn doubt(env: *const Env, key: *const SessionKey, session: *const
     };
     let denied = !Decision::allows(classify::decision());
     let mut doubt = 0;
-    // What arrives in the host's own name is made up, as behind NAT; the kernel drops it (fib_validate_source).
+    // Elsewhere than where the route to it leads it may be made up, by who is behind NAT in the name that this gives. The kernel
+    // drops what arrives in the host's own (fib_validate_source); a bridge has no routes.
     if is_misplaced(env, session, sender_is_lower, denied)
-        && classify::question().is_some_and(|question| question.routed != route::HERE)
+        && classify::question().is_some_and(|question| question.routed == env.ifindex || question.routed == 0)
     {
         doubt |= PLACED;
     }

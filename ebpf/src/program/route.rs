@@ -12,14 +12,14 @@ use zerocopy::transmute;
 
 use super::{env::Env, maps, skb::__sk_buff};
 
-/// [`to_end`]: nowhere else. No interface has this index.
-pub(crate) const HERE: u32 = u32::MAX;
+/// [`to_end`]: not forwarded. No interface has this index.
+const NOWHERE: u32 = u32::MAX;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
 /// The interface by which the host would forward to the lower or the higher end of a session what arrived where this packet
-/// did; [`HERE`] if that is the host itself, or no route leads to it; 0 if nothing tells, as where the host only bridges.
+/// did; [`NOWHERE`] if that is the host itself, or there is no route; 0 if the host does not forward what arrives there.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn to_end(skb: *mut __sk_buff, env: *const Env, key: *const SessionKey, lower: u32) -> u32 {
@@ -48,7 +48,7 @@ pub extern "C" fn to_end(skb: *mut __sk_buff, env: *const Env, key: *const Sessi
     // The interface is told without a neighbour, too, and for what is too long for it (net/core/filter.c).
     match answer as u32 {
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED => asked.ifindex,
-        BPF_FIB_LKUP_RET_NOT_FWDED => HERE,
+        BPF_FIB_LKUP_RET_NOT_FWDED => NOWHERE,
         _ => 0,
     }
 }

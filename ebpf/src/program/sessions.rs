@@ -164,24 +164,15 @@ pub(crate) fn way(env: &Env, packet: &Packet, session: *mut Session, sender_is_l
         return if same || half_open { Way::Doubtful } else { Way::Plausible };
     }
     // What is forwarded is taken for what arrived as the client's, unless it leaves where that arrives, and comes from
-    // elsewhere: behind NAT it may be anybody's. Or in the host's name, which only NAT gives it.
-    if comes_from_elsewhere {
+    // elsewhere, or was not seen to arrive in this name: behind NAT it may be anybody's.
+    if comes_from_elsewhere || (!same && !on && env.is_unmarked()) {
         if before.fins & MAY_LEAVE == 0 && !asked {
             return Way::Leaves;
         }
         show(session, MAY_LEAVE);
-    } else if !same && !on && !asked {
-        return Way::Leaves;
     }
     show(session, if same { PASSES_THROUGH } else { PASSES_ON });
     Way::Plausible
-}
-
-/// Whether the packet, which leaves, may be what arrived at another interface.
-#[inline(always)]
-pub(crate) fn is_passed_on(env: &Env, session: *mut Session) -> bool {
-    // SAFETY: as in `tables::is_expired`.
-    !env.is_own() && unsafe { (*session).ifindex } != env.ifindex
 }
 
 /// Whether an error about a packet of one side goes the way of the other's: nobody refuses what he sent himself.
