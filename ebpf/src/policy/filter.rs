@@ -1,4 +1,4 @@
-//! The filter: which networks and verdicts there may be, told without reading their buckets.
+//! The filter: which networks there may be, told without reading their buckets.
 //!
 //! B. H. Bloom, "Space/Time Trade-offs in Hash Coding with Allowable Errors", 1970; all bits of a key in one word, as F. Putze,
 //! P. Sanders and J. Singler, "Cache-, Hash- and Space-Efficient Bloom Filters", 2007.

@@ -208,10 +208,6 @@ pub fn try_shapes<M: Maps>(maps: &M, header: &PolicyHeader, question: &mut Quest
         for thing in 0..thing::COUNT {
             question.key += number_in(question.numbers[thing], shape.layers[thing]).wrapping_mul(shape.strides[thing]);
         }
-        // Where several are to be tried, most have nothing.
-        if question.shapes & (question.shapes - 1) != 0 && !may_be(maps, header, question.key.hash()) {
-            continue;
-        }
         question.buckets = buckets(question.key, header.verdict_buckets);
         match find_in(question.buckets, question.key, |number| maps.verdicts(number)) {
             Some(Some(entry)) if entry.verdict < question.verdict => question.verdict = entry.verdict,

@@ -16,18 +16,14 @@ mod tables;
 mod tests;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use mseg_ebpf::{
-    abi::{
-        policy::{
-            ACTION_ALLOW, ACTION_DENY, ANY, Class, DIRECTION_IN, DIRECTION_OUT, MAX_AUDITS, MAX_CLASSES, MAX_LENGTHS,
-            MAX_NETWORKS, MAX_SHAPES, MAX_VERDICTS, NamedRule, PAGE_IN, PAGE_OUT, PAGE_SOURCE_PORTS, PolicyHeader,
-            Profile, SPACE_DESTINATION_V4, SPACE_INTERFACE, SPACE_SOURCE_V4, SPACES, Shape, TEXT_CHUNK, TEXT_CHUNKS,
-            Verdict, kind,
-            thing::{self, DESTINATION, INTERFACE, SERVICE, SOURCE, SOURCE_PORT},
-        },
-        rule::NAME_LEN,
+use mseg_ebpf::abi::{
+    policy::{
+        ACTION_ALLOW, ACTION_DENY, ANY, Class, DIRECTION_IN, DIRECTION_OUT, MAX_AUDITS, MAX_CLASSES, MAX_LENGTHS,
+        MAX_NETWORKS, MAX_SHAPES, MAX_VERDICTS, NamedRule, PAGE_IN, PAGE_OUT, PAGE_SOURCE_PORTS, PolicyHeader, Profile,
+        SPACE_DESTINATION_V4, SPACE_INTERFACE, SPACE_SOURCE_V4, SPACES, Shape, TEXT_CHUNK, TEXT_CHUNKS, Verdict, kind,
+        thing::{self, DESTINATION, INTERFACE, SERVICE, SOURCE, SOURCE_PORT},
     },
-    policy::Key,
+    rule::NAME_LEN,
 };
 
 use self::{
@@ -195,15 +191,11 @@ fn tables(policy: &Policy, ids: &[(u32, String)], text_bytes: usize) -> Result<T
     header.classes = classes.len() as u32;
     header.profiles = profiles.values.len() as u32;
     header.networks = networks.len() as u32;
-    let entries = combined.verdicts();
-    let mut asked: Vec<u64> = networks.searched(&header).collect();
-    if header.shape_count > 1 {
-        asked.extend(entries.iter().map(|entry| entry.key.hash()));
-    }
-    let filter = filter::fill(&asked);
+    let filter = filter::fill(networks.searched(&header));
     header.filter_words = filter.len() as u32;
     let (networks4, networks6) = (bucket::fill(networks.v4), bucket::fill(networks.v6));
     (header.buckets4, header.buckets6) = (networks4.len() as u32, networks6.len() as u32);
+    let entries = combined.verdicts();
     header.verdicts = entries.len() as u32;
     let verdicts = bucket::fill(entries);
     header.verdict_buckets = verdicts.len() as u32;
