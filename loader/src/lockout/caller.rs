@@ -111,7 +111,7 @@ fn flows(said: Option<(Endpoint, Endpoint)>, held: &HashSet<u32>, sockets: &Sock
     flows
 }
 
-const fn incoming_flow(client: Endpoint, server: Endpoint) -> Flow {
+pub(super) const fn incoming_flow(client: Endpoint, server: Endpoint) -> Flow {
     Flow {
         protocol: protocol::TCP,
         client,

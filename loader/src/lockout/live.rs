@@ -122,14 +122,11 @@ const fn is_one_way(record: &Interface) -> bool {
 #[cfg(test)]
 mod tests {
     use mseg_ebpf::{
-        abi::{
-            interface::ROLE_HOST,
-            session::{FLAG_CLIENT_IS_LOWER, TcpState},
-        },
+        abi::{interface::ROLE_HOST, session::FLAG_CLIENT_IS_LOWER},
         packet::protocol,
     };
 
-    use super::*;
+    use super::{super::caller::incoming_flow, *};
     use crate::{instance::interfaces::planned, view::Endpoint};
 
     fn end(text: &str) -> Endpoint {
@@ -138,18 +135,7 @@ mod tests {
     }
 
     fn flow() -> Flow {
-        Flow {
-            protocol: protocol::TCP,
-            client: end("192.0.2.1:40000"),
-            server: end("192.0.2.2:22"),
-            towards: Towards::Client,
-            state: SessionState::Established,
-            tcp_state: TcpState::Established,
-            fins: 0,
-            bound: 0,
-            local: true,
-            guessed: false,
-        }
+        incoming_flow(end("192.0.2.1:40000"), end("192.0.2.2:22"))
     }
 
     /// What is judged of a session of the flow: packets, and whether something is unseen. Attached are `eth0`, which is the
