@@ -97,8 +97,9 @@ const STEPS: u32 = (MAX_LENGTHS + 1).next_power_of_two().ilog2();
 ///
 /// The number of look-ups depends on what kinds of rules there are, not on their number: at most three for the service,
 /// three for the source port, one for the interface, one for each step of a binary search over the prefix lengths in use
-/// and one more for each address, one for the profile of each of these, and one for each shape that all of the packet's classes have
-/// rules of. Of networks, interfaces and verdicts each may take another, where a bucket is full.
+/// and one more for each address, one for the profile of each of these, and one for each shape that all of the packet's
+/// classes have rules of. Of networks, interfaces and verdicts each may take another, where a bucket is full; and where the
+/// filter was wrong, each step of the search takes one more.
 #[inline(always)]
 pub fn look_up<S: Steps>(steps: &mut S, header: &PolicyHeader) -> Option<()> {
     let question = steps.question()?;

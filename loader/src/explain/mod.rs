@@ -256,8 +256,8 @@ fn refuse_unseen(interface: &Interface, packet: &Packet) -> Result<()> {
 ///
 /// # Errors
 /// [`Code::Usage`] if the interface is not attached and there is no `role`, or if it must be named, or if no packet passes
-/// it in that direction; [`Code::Permission`] without the right to load programs; [`Code::Failed`] with both answers if they differ, or if the policy is changed again
-/// and again meanwhile.
+/// it in that direction; [`Code::Permission`] without the right to load programs; [`Code::Failed`] with both answers if
+/// they differ, or if the policy is changed again and again meanwhile.
 pub fn by_program(instance: &Instance, packet: &Packet, role: Option<Role>) -> Result<Explanation> {
     let generations = || Ok::<_, Error>((instance.config()?.generation, instance.generations()?));
     for _ in 0..ATTEMPTS {
