@@ -29,17 +29,19 @@ use serde_json::{Value, json};
 
 use crate::{
     floor::Floor,
-    measure::{Plan, Times},
+    measure::{Plan, Random, Times},
+    reads,
     report::{Goal, Report, times},
     rule_sets::{Kind, Packet, RuleSet},
 };
 
 const SIZES: [usize; 4] = [10, 1_000, 10_000, 100_000];
-const FLAT: Goal = Goal::at_most(1.3, 1.15);
+const GROWTH: Goal = Goal::at_most(1.3, 1.15);
 /// Seconds for 10,000 rules, and for 100,000.
 const APPLIED: [(usize, Goal); 2] = [(10_000, Goal::at_most(1.0, 1.0)), (100_000, Goal::at_most(5.0, 5.0))];
 
-/// Rules that are in use at a time, of however many.
+/// Rules that are in use at a time, of however many: those of the smallest set, and more of them.
+const FEW: usize = SIZES[0];
 const BUSY: usize = 1_000;
 
 /// More than the tables of half-open sessions hold.
@@ -66,8 +68,9 @@ pub(crate) fn rows(plan: &Plan, report: &mut Report) -> Result<()> {
         true => (&[Kind::Hosts, Kind::Nested][..], &SIZES[..2]),
         false => (&Kind::ALL[..], &SIZES[..]),
     };
+    reads::rows(report);
     println!(
-        "T4   {:<17} {:>7} {:>9} {:>4} {:>8} {:>8} {:>7} {:>8} {:>7} {:>8} {:>9} {:>9} {:>9} {:>8} {:>8} {:>9}",
+        "T4   {:<17} {:>7} {:>9} {:>4} {:>8} {:>8} {:>7} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8} {:>8} {:>9}",
         "rules",
         "number",
         "look-ups",
@@ -76,9 +79,10 @@ pub(crate) fn rows(plan: &Plan, report: &mut Report) -> Result<()> {
         "median",
         "ratio",
         "",
-        "busy",
-        "",
-        "as few",
+        "1,000 ns",
+        "ratio",
+        "all ns",
+        "ratio",
         "compile",
         "library",
         "msegctl",
@@ -113,54 +117,50 @@ fn one(lab: &Lab, kind: Kind, sizes: &[usize], plan: &Plan, report: &mut Report)
         }
     }
     let taken = run_time_of(lab, &bed, &floor, plan, &applied)?;
-    let base = &taken[0].0;
-    for (set, (own, busy, same)) in applied.iter().zip(&taken) {
+    let base = &taken[0];
+    for (set, taken) in applied.iter().zip(&taken) {
         let size = &set.size;
-        let ratio = own.minimum() / base.minimum();
-        let by_median = own.median() / base.median();
-        let busy_ratio = busy.minimum() / base.minimum();
-        let goal = (*size == 100_000).then_some(FLAT);
+        let ratios = taken.over(base);
+        let goal = (*size == 100_000).then_some(GROWTH);
         let seconds = |time: Duration| time.as_secs_f64();
         println!(
-            "     {:<17} {size:>7} {:>9.2} {:>4} {:>8.0} {:>8.0} {ratio:>7.2} {:>8} {busy_ratio:>7.2} {:>8} {:>9.2} {:>9.3} {:>9.3} {:>8.3} {:>8.3} {:>9}",
+            "     {:<17} {size:>7} {:>9.2} {:>4} {:>8.0} {:>8.0} {:>7.2} {:>8} {:>9.0} {:>9.2} {:>9.0} {:>9.2} {:>9.3} {:>9.3} {:>8.3} {:>8.3} {:>9}",
             kind.name(),
             set.look_ups.0,
             set.look_ups.1,
-            own.minimum(),
-            own.median(),
-            goal.map_or("", |goal| goal.reached(ratio)),
-            goal.map_or("", |goal| goal.reached(busy_ratio)),
-            own.minimum() / same.minimum(),
+            taken.few.minimum(),
+            taken.few.median(),
+            ratios.few,
+            goal.map_or("", |goal| goal.reached(ratios.few)),
+            taken.busy.minimum(),
+            ratios.busy,
+            taken.all.minimum(),
+            ratios.all,
             seconds(set.compile),
             seconds(set.library),
             seconds(set.command.0),
             seconds(set.command.1),
             set.bytes / 1024,
         );
+        let row = |in_use: &str| format!("new flow, {size} rules over {FEW}, {in_use} in use: {}", kind.name());
         report.note(
             "T4",
-            &format!("new flow, {size} rules over {}, all in use: {}", sizes[0], kind.name()),
-            ratio,
+            &row(&format!("the same {FEW}")),
+            ratios.few,
             "x",
             goal,
             &[
                 ("rules", (*size).into()),
                 ("look_ups", json!({"mean": set.look_ups.0, "most": set.look_ups.1})),
-                ("mseg", times(own)),
-                ("by_median", by_median.into()),
-                ("same_frames_few_rules", times(same)),
+                ("mseg", times(&taken.few)),
+                ("by_median", (taken.few.median() / base.few.median()).into()),
                 ("verdicts", set.entries.into()),
                 ("map_bytes", set.bytes.into()),
             ],
         );
-        report.note(
-            "T4",
-            &format!("new flow, {size} rules over {}, {BUSY} in use: {}", sizes[0], kind.name()),
-            busy_ratio,
-            "x",
-            goal,
-            &[("rules", (*size).into()), ("mseg", times(busy))],
-        );
+        for (in_use, ratio, own) in [("1,000", ratios.busy, &taken.busy), ("all", ratios.all, &taken.all)] {
+            report.note("T4", &row(in_use), ratio, "x", None, &[("rules", (*size).into()), ("mseg", times(own))]);
+        }
         let goal = APPLIED.iter().find(|(of, _)| of == size).map(|(_, goal)| *goal);
         report.note(
             "T11",
@@ -236,17 +236,40 @@ fn memory(generation: u32) -> Result<u64> {
     Ok(bytes)
 }
 
-/// For each rule set the times of packets of all its rules, of a thousand of them, and of all by the rules of the first set.
-fn run_time_of(
-    lab: &Lab,
-    bed: &Bed<'_>,
-    floor: &Floor,
-    plan: &Plan,
-    sets: &[Applied],
-) -> Result<Vec<(Times, Times, Times)>> {
+/// What a new flow takes by one rule set, by how many of its rules are in use.
+#[derive(Clone, Default)]
+struct Taken {
+    /// [`FEW`], the same in every set.
+    few: Times,
+    /// [`BUSY`], spread over all.
+    busy: Times,
+    /// All.
+    all: Times,
+}
+
+/// Likewise, over a new flow of the smallest set with the same use.
+struct Ratios {
+    few: f64,
+    busy: f64,
+    all: f64,
+}
+
+impl Taken {
+    fn over(&self, base: &Self) -> Ratios {
+        let ratio = |own: &Times, base: &Times| own.minimum() / base.minimum();
+        // All of the smallest set's rules are in use with few.
+        Ratios {
+            few: ratio(&self.few, &base.few),
+            busy: ratio(&self.busy, &base.few),
+            all: ratio(&self.all, &base.few),
+        }
+    }
+}
+
+fn run_time_of(lab: &Lab, bed: &Bed<'_>, floor: &Floor, plan: &Plan, sets: &[Applied]) -> Result<Vec<Taken>> {
     let config = lab.mounts.run(|| bpf::open_pin(format!("{BPFFS}/mseg/default/maps/CONFIG").as_ref()))?;
     run_time::steady();
-    let mut draw = Draw { state: 1, turn: 0 };
+    let mut draw = Draw { random: Random(1), turn: 0 };
     for set in sets {
         activate(&config, set.generation)?;
         draw.run(bed, &bed.ingress, &set.packets, FILL)?;
@@ -261,20 +284,22 @@ fn run_time_of(
         Ok(mean)
     };
     let mut noop = Times::default();
-    let mut taken = vec![(Times::default(), Times::default(), Times::default()); sets.len()];
+    let mut taken = vec![Taken::default(); sets.len()];
     for round in 0..plan.rounds {
         noop.0.push(timed(&floor.noop, &sets[0].packets, false)?);
-        for (set, (own, busy, _)) in sets.iter().zip(&mut taken) {
+        for (set, taken) in sets.iter().zip(&mut taken) {
             activate(&config, set.generation)?;
-            own.0.push(timed(&bed.ingress, &set.packets, round == 0)?);
-            busy.0.push(timed(&bed.ingress, &set.busy, false)?);
+            taken.all.0.push(timed(&bed.ingress, &set.packets, round == 0)?);
+            taken.busy.0.push(timed(&bed.ingress, &set.busy, false)?);
         }
-        activate(&config, sets[0].generation)?;
-        for (set, (_, _, same)) in sets.iter().zip(&mut taken) {
-            same.0.push(timed(&bed.ingress, &set.packets, false)?);
+        // One set after the other, so that what the caches hold of a set is not of other packets.
+        for (set, taken) in sets.iter().zip(&mut taken) {
+            activate(&config, set.generation)?;
+            taken.few.0.push(timed(&bed.ingress, &sets[0].packets, false)?);
         }
     }
-    let less = |(own, busy, same): &(Times, Times, Times)| (own.less(&noop), busy.less(&noop), same.less(&noop));
+    let less =
+        |taken: &Taken| Taken { few: taken.few.less(&noop), busy: taken.busy.less(&noop), all: taken.all.less(&noop) };
     Ok(taken.iter().map(less).collect())
 }
 
@@ -287,17 +312,15 @@ fn activate(config: &OwnedFd, generation: u32) -> io::Result<()> {
 
 /// Draws rules at random, and no flow again before it is forgotten.
 struct Draw {
-    state: u64,
+    random: Random,
     turn: u32,
 }
 
 impl Draw {
     fn run(&mut self, bed: &Bed<'_>, program: &OwnedFd, packets: &[Packet], runs: usize) -> Result<()> {
         bed.for_each(0..runs as u32, |_| {
-            // D. E. Knuth's linear congruential generator, of which the upper bits are good.
-            self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             self.turn += 1;
-            let packet = &packets[(self.state >> 33) as usize % packets.len()];
+            let packet = &packets[self.random.below(packets.len())];
             let frame = packet.frame(1_024 + (self.turn % 60_000) as u16);
             let returned = bed.run(program, &frame, 1)?.returned;
             if returned != PASSED {

@@ -17,6 +17,7 @@ mod growth;
 mod measure;
 mod memory;
 mod nftables;
+mod reads;
 mod report;
 mod rule_sets;
 mod throughput;

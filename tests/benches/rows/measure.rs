@@ -80,6 +80,16 @@ impl Times {
     }
 }
 
+/// D. E. Knuth's linear congruential generator, of which the upper bits are good: the same numbers in every run.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) const fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit
+    }
+}
+
 /// Times of one frame of client 0, run again and again.
 pub(crate) fn hot(bed: &Bed<'_>, plan: &Plan, contenders: &mut [Contender<'_>]) -> Result<Vec<Times>> {
     let mut times = vec![Times::default(); contenders.len()];
