@@ -20,6 +20,10 @@ pub enum Shape {
     SynAndMore,
     /// A SYN that the protected host answers: the client is spoofed, and no more comes.
     SynAnswered,
+    /// A whole connection, which both sides close.
+    Closed,
+    /// One that the client resets.
+    Reset,
     /// One UDP datagram.
     Datagram,
     /// One that the protected host answers, as a name server does.
@@ -32,10 +36,12 @@ pub enum Shape {
 
 impl Shape {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Syn,
         Self::SynAndMore,
         Self::SynAnswered,
+        Self::Closed,
+        Self::Reset,
         Self::Datagram,
         Self::DatagramAnswered,
         Self::DatagramsAnswered,
@@ -48,6 +54,8 @@ impl Shape {
             Self::Syn => "SYN",
             Self::SynAndMore => "SYN, and SYN+ACK by the same client",
             Self::SynAnswered => "SYN, answered",
+            Self::Closed => "connection, closed",
+            Self::Reset => "connection, reset",
             Self::Datagram => "datagram",
             Self::DatagramAnswered => "datagram, answered",
             Self::DatagramsAnswered => "datagrams, answered",
@@ -61,6 +69,8 @@ impl Shape {
             Self::Syn | Self::Denied => &[Step::Syn],
             Self::SynAndMore => &[Step::Syn, Step::ClientSynAck],
             Self::SynAnswered => &[Step::Syn, Step::SynAck],
+            Self::Closed => &[Step::Syn, Step::SynAck, Step::Ack, Step::Fin, Step::FinReply, Step::LastAck],
+            Self::Reset => &[Step::Syn, Step::SynAck, Step::Ack, Step::Reset],
             Self::Datagram => &[Step::Ask],
             Self::DatagramAnswered => &[Step::Ask, Step::Answer],
             Self::DatagramsAnswered => &[Step::Ask, Step::Answer, Step::Ask],
@@ -115,8 +125,7 @@ pub fn send(bed: &Bed<'_>, shape: Shape, from: u32, packets: u32) -> Result<u32>
     let expected = if shape == Shape::Denied { DROPPED } else { PASSED };
     bed.for_each(from..end, |client| {
         for (at, (step, frames)) in steps.iter().zip(&mut frames).enumerate() {
-            let answer = matches!(step, Step::SynAck | Step::Answer);
-            let program = if answer { &bed.egress } else { &bed.ingress };
+            let program = if step.is_from_server() { &bed.egress } else { &bed.ingress };
             let returned = bed.run(program, frames.of(client), 1)?.returned;
             ensure!(at > 0 || returned == expected, "{step:?} of client {client}: {returned}, expected {expected}");
         }

@@ -39,6 +39,14 @@ pub enum Step {
     Data,
     /// The server's first data, likewise.
     Reply,
+    /// The client's FIN after the handshake.
+    Fin,
+    /// The server's, which acknowledges it.
+    FinReply,
+    /// The client's acknowledgement of that.
+    LastAck,
+    /// The client's reset after the handshake.
+    Reset,
     /// A SYN+ACK from the client, which nobody asked for.
     ClientSynAck,
     /// The client's UDP datagram.
@@ -48,8 +56,9 @@ pub enum Step {
 }
 
 impl Step {
-    const fn is_from_server(self) -> bool {
-        matches!(self, Self::SynAck | Self::Reply | Self::Answer)
+    /// Whether the server sends it.
+    pub const fn is_from_server(self) -> bool {
+        matches!(self, Self::SynAck | Self::Reply | Self::FinReply | Self::Answer)
     }
 
     const fn is_udp(self) -> bool {
@@ -130,7 +139,9 @@ fn datagram(mut ports: Vec<u8>) -> Vec<u8> {
 }
 
 fn segment(step: Step, ports: Vec<u8>) -> Vec<u8> {
+    const FIN: u8 = 0x01;
     const SYN: u8 = 0x02;
+    const RST: u8 = 0x04;
     const PUSH: u8 = 0x08;
     const ACK: u8 = 0x10;
     let (flags, sequence, acknowledgement, payload) = match step {
@@ -139,6 +150,10 @@ fn segment(step: Step, ports: Vec<u8>) -> Vec<u8> {
         Step::Ack => (ACK, CLIENT_SEQUENCE + 1, SERVER_SEQUENCE + 1, 0),
         Step::Data => (PUSH | ACK, CLIENT_SEQUENCE + 1, SERVER_SEQUENCE + 1, PAYLOAD),
         Step::Reply => (PUSH | ACK, SERVER_SEQUENCE + 1, CLIENT_SEQUENCE + 1, PAYLOAD),
+        Step::Fin => (FIN | ACK, CLIENT_SEQUENCE + 1, SERVER_SEQUENCE + 1, 0),
+        Step::FinReply => (FIN | ACK, SERVER_SEQUENCE + 1, CLIENT_SEQUENCE + 2, 0),
+        Step::LastAck => (ACK, CLIENT_SEQUENCE + 2, SERVER_SEQUENCE + 2, 0),
+        Step::Reset => (RST | ACK, CLIENT_SEQUENCE + 1, SERVER_SEQUENCE + 1, 0),
         Step::ClientSynAck => (SYN | ACK, CLIENT_SEQUENCE, SERVER_SEQUENCE + 1, 0),
         Step::Ask | Step::Answer => (0, 0, 0, 0),
     };

@@ -69,6 +69,11 @@ fn established_sessions_survive_syns_and_more_of_the_same_clients() -> Result<()
 }
 
 #[test]
+fn established_sessions_survive_connections_that_are_over() -> Result<()> {
+    survive(&[Shape::Closed, Shape::Reset])
+}
+
+#[test]
 fn established_sessions_survive_datagrams_that_nobody_answers() -> Result<()> {
     survive(&[Shape::Datagram])
 }

@@ -35,8 +35,7 @@ pub struct Config {
     pub grace_until_ns: u64,
     /// A random number that no packet can guess, for [`super::source`] and for the mark of packets that were counted.
     pub salt: u32,
-    /// Whether a packet may pass several attached interfaces of one zone, so that packets are marked when they are
-    /// counted: 0 or 1.
+    /// `MARKS_*`: what packets are marked for.
     pub marks: u32,
     /// When a change is undone that nobody confirmed: nanoseconds of `CLOCK_MONOTONIC`, 0 if none waits. From then on
     /// [`Self::fallback_generation`] and [`Self::fallback_mode`] hold, whatever the fields above say, and no process is
@@ -82,6 +81,14 @@ impl Config {
         self
     }
 }
+
+/// [`Config::marks`]: for nothing.
+pub const MARKS_NONE: u32 = 0;
+/// [`Config::marks`]: a packet may pass several attached interfaces of the host, and is to be counted at one.
+pub const MARKS_COUNTED: u32 = 1;
+/// [`Config::marks`]: but one is attached, and what leaves there may have arrived there, and be forwarded by an interface
+/// above it: a VLAN's, a bridge's, a macvlan.
+pub const MARKS_ARRIVED: u32 = 2;
 
 /// Default of [`Config::half_open_per_source`]: an eighth of HALF_OPEN.
 pub const HALF_OPEN_PER_SOURCE: u32 = super::session::MAX_HALF_OPEN as u32 / 8;

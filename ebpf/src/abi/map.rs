@@ -12,6 +12,8 @@ pub const SESSIONS: &str = "SESSIONS";
 pub const DATAGRAMS: &str = "DATAGRAMS";
 /// Like both, before the client has shown that it hears the server.
 pub const HALF_OPEN: &str = "HALF_OPEN";
+/// Like [`SESSIONS`], once they have closed.
+pub const CLOSED: &str = "CLOSED";
 /// [`super::denied::Denied`] by [`super::session::SessionKey`], LRU hash.
 pub const DENIED: &str = "DENIED";
 /// [`super::fragment::Fragmented`] by [`super::fragment::FragmentKey`], LRU hash.
@@ -48,13 +50,14 @@ pub const EVENT_STATS: &str = "EVENT_STATS";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map, in the order they are pinned.
-pub const ALL: [&str; 23] = [
+pub const ALL: [&str; 24] = [
     META,
     CONFIG,
     INTERFACES,
     SESSIONS,
     DATAGRAMS,
     HALF_OPEN,
+    CLOSED,
     DENIED,
     FRAGMENTS,
     SOURCES,

@@ -1,9 +1,10 @@
-//! SESSIONS, DATAGRAMS and HALF_OPEN.
+//! SESSIONS, DATAGRAMS, HALF_OPEN and CLOSED.
 //!
 //! All are LRU hashes from [`SessionKey`] to [`Session`]. A session lives in HALF_OPEN until its client has shown that
 //! it hears the server: TCP by the last packet of the handshake, others by a packet after the first reply. Then it moves
 //! to SESSIONS if it is TCP, else to DATAGRAMS: without a handshake a made-up sender can have its packets answered, and
-//! pretend to have heard. So no flood with made-up senders can evict a TCP session that is in use. Written by the programs;
+//! pretend to have heard. So no flood with made-up senders can evict a TCP session that is in use. One that has closed moves
+//! from SESSIONS to CLOSED, or the many short ones of a busy server would evict those that idle. Written by the programs;
 //! user space reads, deletes, and adopts what was there before the attach. When full, the least recently used entry goes.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
@@ -15,6 +16,8 @@ pub const MAX_SESSIONS: usize = 106_496;
 pub const MAX_DATAGRAMS: usize = 8_192;
 /// Entries of HALF_OPEN.
 pub const MAX_HALF_OPEN: usize = 8_192;
+/// Entries of CLOSED: what is sent again of a connection that is over comes within a few round trips.
+pub const MAX_CLOSED: usize = 2_048;
 
 /// One session in both directions: the endpoint with the lower (address, port), compared as big-endian numbers, is
 /// always `lower`.

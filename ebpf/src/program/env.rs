@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_coarse_ns;
 use mseg_ebpf::{
     abi::{
-        config::{Config, MIDSTREAM_GRACE, MIDSTREAM_PICKUP, MODE_OBSERVE},
+        config::{Config, MARKS_ARRIVED, MARKS_COUNTED, MIDSTREAM_GRACE, MIDSTREAM_PICKUP, MODE_OBSERVE},
         policy::DIRECTION_OUT,
         session::{Session, SessionKey, TcpState},
         stats::{VERDICT_ALLOWED, VERDICT_DENIED, VERDICT_OBSERVED},
@@ -92,7 +92,7 @@ impl Env {
         if mode == MODE_OBSERVE {
             flags |= PICK_UP;
         }
-        if marks != 0 {
+        if marks == MARKS_COUNTED {
             flags |= MARK;
         }
         // SAFETY: `skb` is the program's context.
@@ -102,6 +102,8 @@ impl Env {
             flags |= OWN;
         } else if direction == DIRECTION_OUT && from == ifindex {
             flags |= RETURNS;
+        } else if marks == MARKS_ARRIVED && !workload {
+            flags |= mark_arrived(skb, (direction == DIRECTION_OUT) as u32);
         }
         let zone = if workload { zone_of(ifindex) } else { 0 };
         Some(Self { now_ns, bytes: length, packets: 1, generation, ifindex, flags, zone })
@@ -249,6 +251,24 @@ impl Env {
             (false, true) => VERDICT_DENIED,
             (false, false) => VERDICT_OBSERVED,
         }
+    }
+}
+
+/// Marks what arrives at the only interface. Of what leaves: [`RETURNS`] if it bears the mark. What an interface above has
+/// forwarded seems to have arrived at that (`skb_iif` in net/core/dev.c).
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn mark_arrived(skb: *mut __sk_buff, leaves: u32) -> u32 {
+    let Some(config) = maps::CONFIG.get_ptr(0) else {
+        return 0;
+    };
+    // SAFETY: a pointer the kernel returned for this map, and the program's context.
+    unsafe {
+        let mark = memory::load(&raw const (*config).salt) >> 16 | 1;
+        if leaves == 0 {
+            (*skb).tc_index = mark;
+        }
+        if leaves != 0 && (*skb).tc_index == mark { RETURNS } else { 0 }
     }
 }
 

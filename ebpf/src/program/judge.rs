@@ -172,7 +172,10 @@ pub extern "C" fn judge_session(
     };
     let mut call = call;
     let way = sessions::way(env, packet, session, call & 1 != 0, call & LEAVE != 0);
-    if way == Way::Moved || tables::is_expired(env, session) {
+    if way == Way::Moved
+        || tables::is_expired(env, session)
+        || (way == Way::Plausible && sessions::is_abandoned(env, packet, session, call & 1 != 0))
+    {
         sessions::expire(env, key, session);
         return NO_SESSION;
     }

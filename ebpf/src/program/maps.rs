@@ -17,7 +17,7 @@ use mseg_ebpf::{
             Bucket4, Bucket6, ClassPage, NamedRule, POLICY_SLOTS, Page, PolicyHeader, Profile, TextChunk, VerdictBucket,
         },
         rule::{self, RuleHits},
-        session::{MAX_DATAGRAMS, MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
+        session::{MAX_CLOSED, MAX_DATAGRAMS, MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
         source::{MAX_SOURCES, Source, SourceKey},
         stats::{COUNTERS, Counter, EventStats},
     },
@@ -41,6 +41,9 @@ pub(crate) static DATAGRAMS: LruHashMap<SessionKey, Session, MAX_DATAGRAMS> = Lr
 
 #[btf_map]
 pub(crate) static HALF_OPEN: LruHashMap<SessionKey, Session, MAX_HALF_OPEN> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static CLOSED: LruHashMap<SessionKey, Session, MAX_CLOSED> = LruHashMap::new();
 
 #[btf_map]
 pub(crate) static DENIED: LruHashMap<SessionKey, Denied, MAX_DENIED> = LruHashMap::new();

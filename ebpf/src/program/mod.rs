@@ -222,7 +222,7 @@ fn judge_by_session(
         headers::read_scale(skb, &raw mut *packet);
         // The failsafe lets in whatever is sent in somebody's name.
         if decision as u32 != rule::FAILSAFE {
-            call |= sources::admit(env, packet, key, sender_is_lower);
+            call |= sources::admit(skb, env, packet, key, sender_is_lower);
         }
     }
     open::open(env, packet, key, call, decision)

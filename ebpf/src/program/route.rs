@@ -13,7 +13,7 @@ use zerocopy::transmute;
 use super::{env::Env, maps, skb::__sk_buff};
 
 /// [`to_end`]: not forwarded. No interface has this index.
-const NOWHERE: u32 = u32::MAX;
+pub(crate) const NOWHERE: u32 = u32::MAX;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;

@@ -5,8 +5,8 @@ use mseg_ebpf::{
         policy::timeout,
         reason::Reason,
         session::{
-            FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_SAMPLED, MAY_LEAVE,
-            OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
+            ADOPTED, FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_SAMPLED,
+            MAY_LEAVE, OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
         },
         stats::VERDICT_ALLOWED,
         time,
@@ -29,7 +29,7 @@ use super::{
     judge::{self, Judgement},
     memory::{add, load, on_stack, store},
     rejudge, sources,
-    tables::{is_expired, promote, remove},
+    tables::{is_expired, promote, remove, retire},
 };
 
 /// The index of the loopback interface, in every network namespace (LOOPBACK_IFINDEX in include/linux/net/loopback.h).
@@ -320,7 +320,9 @@ fn tells_more(env: &Env, key: &SessionKey, session: *mut Session, sender_is_lowe
         return (denied && on && rejudge::is_guess(key, before))
             || rejudge::is_first_answer(env, key, before, sender_is_lower as u32);
     }
-    if on && before.ifindex == 0 {
+    // Where the client of an adopted session arrives, the host's route to it only suggests.
+    let suggested = before.fins & ADOPTED != 0 && before.flags & FLAG_OUT == 0 && before.to_server.packets == 0;
+    if (on && before.ifindex == 0) || (suggested && before.ifindex != env.ifindex) {
         // SAFETY: as in `tables::is_expired`.
         unsafe { store(&raw mut (*session).ifindex, env.ifindex) };
         return true;
@@ -354,10 +356,29 @@ fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, 
     if flags & FLAG_SAMPLED != 0 {
         sources::recount(env, key, session, counted);
     }
-    if flags & FLAG_HALF_OPEN != 0 && step & ANSWERED != 0 {
-        promote(key, session);
+    if flags & FLAG_HALF_OPEN != 0 {
+        if step & ANSWERED != 0 {
+            promote(key, session);
+        }
+    } else if step as u8 == SessionState::Closed as u8 && before as u8 != SessionState::Closed as u8 {
+        retire(key, session);
     }
     true
+}
+
+/// Whether a denied session that is not TCP's stays in the way of what its other side now sends by itself. Nothing tells how
+/// such a session began; and that side may send what the policy lets it open, once it cannot be an answer any more.
+#[inline(always)]
+pub(crate) fn is_abandoned(env: &Env, packet: &Packet, session: *mut Session, sender_is_lower: bool) -> bool {
+    const ANSWERED_BY_THEN: u32 = time::seconds_to_ticks(2);
+    // SAFETY: as in `tables::is_expired`.
+    let before = unsafe { &*session };
+    packet.protocol != protocol::TCP
+        && env.enforces()
+        && before.flags & FLAG_DENIED != 0
+        && before.generation == env.generation
+        && !from_client(before, sender_is_lower)
+        && time::ticks_since(env.tick(), before.last_seen_tick) > ANSWERED_BY_THEN
 }
 
 /// Whether the session's windows are not known.

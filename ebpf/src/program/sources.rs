@@ -10,7 +10,7 @@ use mseg_ebpf::{
     session::{key, progress},
 };
 
-use super::{env::Env, maps, memory, sessions::timeout_ticks};
+use super::{env::Env, maps, memory, route, sessions::timeout_ticks, skb::__sk_buff};
 
 /// [`admit`]: the source has too many half-open sessions.
 pub(crate) const REFUSED: u32 = 1 << 31;
@@ -19,7 +19,13 @@ pub(crate) const SAMPLED: u32 = FLAG_SAMPLED as u32;
 
 /// Whether the packet's sender may open a session: [`REFUSED`], 0, or [`SAMPLED`].
 #[unsafe(no_mangle)]
-pub extern "C" fn admit(env: *const Env, packet: *const Packet, key: *const SessionKey, sender_is_lower: u32) -> u32 {
+pub extern "C" fn admit(
+    skb: *mut __sk_buff,
+    env: *const Env,
+    packet: *const Packet,
+    key: *const SessionKey,
+    sender_is_lower: u32,
+) -> u32 {
     // SAFETY: the caller's, or null.
     let (Some(env), Some(packet), Some(key)) = (unsafe { (env.as_ref(), packet.as_ref(), key.as_ref()) }) else {
         return REFUSED;
@@ -54,7 +60,7 @@ pub extern "C" fn admit(env: *const Env, packet: *const Packet, key: *const Sess
     let entry = unsafe { &mut *entry };
     entry.forget(now);
     if entry.sessions() >= limit {
-        return REFUSED;
+        return if is_of_host(skb, env, key, sender_is_lower) { 0 } else { REFUSED };
     }
     if !sampled {
         return 0;
@@ -64,6 +70,13 @@ pub extern "C" fn admit(env: *const Env, packet: *const Packet, key: *const Sess
     // Without a policy no session is opened.
     entry.add(slot(env.tick(), timeout_ticks(env.generation, timeout).unwrap_or(0)));
     SAMPLED
+}
+
+/// Whether a packet leaves in the host's own name (zone 0). By NAT many share that, and none of them may keep the others
+/// from opening sessions.
+#[inline(always)]
+fn is_of_host(skb: *mut __sk_buff, env: &Env, key: &SessionKey, sender_is_lower: u32) -> bool {
+    key.zone == 0 && env.is_out() && (env.is_own() || route::to_end(skb, env, key, sender_is_lower) == route::NOWHERE)
 }
 
 /// Where a session is counted.

@@ -1,4 +1,4 @@
-//! The session tables: finding a session, removing it, promoting it out of HALF_OPEN.
+//! The session tables: finding a session, removing it, promoting it out of HALF_OPEN, and retiring it to CLOSED.
 //!
 //! An existing entry is always written through the pointer a look-up gave, never by a map update: updating an existing
 //! key of a full LRU hash evicts others (kernel/bpf/hashtab.c takes a free node before it looks for the key).
@@ -30,7 +30,13 @@ pub(crate) fn look_up(key: &SessionKey) -> Option<*mut Session> {
 /// The entry of a key that is not half-open, expired or not.
 #[inline(always)]
 pub(crate) fn look_up_answered(key: &SessionKey) -> Option<*mut Session> {
-    if key.protocol == protocol::TCP { maps::SESSIONS.get_ptr_mut(key) } else { maps::DATAGRAMS.get_ptr_mut(key) }
+    if key.protocol != protocol::TCP {
+        return maps::DATAGRAMS.get_ptr_mut(key);
+    }
+    match maps::SESSIONS.get_ptr_mut(key) {
+        Some(session) => Some(session),
+        None => maps::CLOSED.get_ptr_mut(key),
+    }
 }
 
 /// The session of a key, if there is one that has not expired.
@@ -71,6 +77,8 @@ pub(crate) fn remove_answered(key: &SessionKey) {
 pub(crate) fn remove_tcp(key: &SessionKey) {
     if maps::SESSIONS.remove(key).is_ok() {
         events::count(|stats| stats.sessions_removed += 1);
+    } else {
+        let _ = maps::CLOSED.remove(key);
     }
 }
 
@@ -114,5 +122,24 @@ pub extern "C" fn promote(key: *const SessionKey, session: *mut Session) -> u32 
         events::count(|stats| stats.datagrams_promoted += 1);
     }
     remove_from_half_open(key);
+    1
+}
+
+/// Moves a closed session of SESSIONS to CLOSED, where it pushes out none that is open.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn retire(key: *const SessionKey, session: *const Session) -> u32 {
+    // SAFETY: the caller's, or null.
+    let (Some(key), false) = (unsafe { (key.as_ref(), session.is_null()) }) else {
+        return 0;
+    };
+    let key = &on_stack(key);
+    // SAFETY: as in `is_expired`.
+    let entry = unsafe { on_stack(&*session) };
+    // One that was closed earlier may be left there. Inserted before it is removed, so that it is never absent.
+    let _ = maps::CLOSED.remove(key);
+    if maps::CLOSED.insert(key, &entry, BPF_NOEXIST as u64).is_ok() && maps::SESSIONS.remove(key).is_ok() {
+        events::count(|stats| stats.sessions_removed += 1);
+    }
     1
 }

@@ -108,16 +108,16 @@ impl Instance {
         Ok(())
     }
 
-    /// Sets whether packets are marked when they are counted.
-    pub(super) fn set_marks(&self, marks: bool) -> Result<()> {
-        self.config_mapping()?.store_u32(offset_of!(Config, marks), marks.into());
+    /// Sets what packets are marked for: one of `MARKS_*`.
+    pub(super) fn set_marks(&self, marks: u32) -> Result<()> {
+        self.config_mapping()?.store_u32(offset_of!(Config, marks), marks);
         Ok(())
     }
 
     pub(super) fn count_adopted(&self, table: Table) -> Result<()> {
         let field = match table {
             Table::Datagrams => offset_of!(Config, adopted_datagrams),
-            Table::Sessions | Table::HalfOpen => offset_of!(Config, adopted_sessions),
+            Table::Sessions | Table::HalfOpen | Table::Closed => offset_of!(Config, adopted_sessions),
         };
         self.config_mapping()?.add_u64(field, 1);
         Ok(())
@@ -128,6 +128,8 @@ impl Instance {
             Table::Sessions => offset_of!(Config, deleted_sessions),
             Table::Datagrams => offset_of!(Config, deleted_datagrams),
             Table::HalfOpen => offset_of!(Config, deleted_half_open),
+            // Nobody asks how many it has dropped.
+            Table::Closed => return Ok(()),
         };
         self.config_mapping()?.add_u64(field, 1);
         Ok(())

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use mseg_ebpf::abi::{
+    config::{MARKS_ARRIVED, MARKS_COUNTED, MARKS_NONE},
     interface::{HOOK_TCX, Interface, NAME_LEN, ROLE_HOST, ROLE_WORKLOAD},
     map,
 };
@@ -66,7 +67,7 @@ impl Instance {
 
     pub(crate) fn add_interface(&self, ifindex: u32, interface: &Interface) -> Result<()> {
         self.map(map::INTERFACES)?.put(&ifindex, interface, NO_EXIST)?;
-        self.mark_if_shared()
+        self.mark()
     }
 
     pub(crate) fn replace_interface(&self, ifindex: u32, interface: &Interface) -> Result<()> {
@@ -75,14 +76,18 @@ impl Instance {
 
     pub(crate) fn remove_interface(&self, ifindex: u32) -> Result<bool> {
         let removed = self.map(map::INTERFACES)?.delete(&ifindex)?;
-        self.mark_if_shared()?;
+        self.mark()?;
         Ok(removed)
     }
 
     /// A packet may pass two host interfaces, a bridge and its port say, but only one of a workload's.
-    fn mark_if_shared(&self) -> Result<()> {
+    fn mark(&self) -> Result<()> {
         let hosts = self.interfaces()?.iter().filter(|(_, interface)| interface.role == ROLE_HOST).count();
-        self.set_marks(hosts > 1)
+        self.set_marks(match hosts {
+            0 => MARKS_NONE,
+            1 => MARKS_ARRIVED,
+            _ => MARKS_COUNTED,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! SESSIONS, DATAGRAMS, HALF_OPEN and DENIED.
+//! SESSIONS, DATAGRAMS, HALF_OPEN, CLOSED and DENIED.
 
 use std::ops::ControlFlow;
 
@@ -25,13 +25,16 @@ pub enum Table {
     Datagrams,
     /// Sessions before that.
     HalfOpen,
+    /// TCP sessions that have closed.
+    Closed,
 }
 
 impl Table {
-    /// All, half-open ones first: a session that is promoted while they are read in this order is not missed.
-    pub const ALL: [Self; 3] = [Self::HalfOpen, Self::Sessions, Self::Datagrams];
+    /// All, half-open ones before those that they are promoted to: one that is promoted while they are read in this order is
+    /// not missed.
+    pub const ALL: [Self; 4] = [Self::Closed, Self::HalfOpen, Self::Sessions, Self::Datagrams];
 
-    /// Where a session of an IP protocol is when it is not half-open.
+    /// Where a session of an IP protocol is when it is neither half-open nor closed.
     pub const fn of(ip_protocol: u8) -> Self {
         if ip_protocol == protocol::TCP { Self::Sessions } else { Self::Datagrams }
     }
@@ -42,13 +45,14 @@ impl Table {
             Self::Sessions => map::SESSIONS,
             Self::Datagrams => map::DATAGRAMS,
             Self::HalfOpen => map::HALF_OPEN,
+            Self::Closed => map::CLOSED,
         }
     }
 }
 
 impl Instance {
     /// Walks a table in bounded memory, until `visit` breaks. No session is visited twice, but one that is promoted
-    /// meanwhile can be seen in both tables. Expired sessions are visited, too.
+    /// meanwhile can be seen in both tables, and one that closes in none. Expired sessions are visited, too.
     pub fn for_each_session(
         &self,
         table: Table,
@@ -65,10 +69,14 @@ impl Instance {
     /// Looks a session up in its tables. While a new connection is opened beside one that goes on, it is the latter.
     pub fn session(&self, key: &SessionKey) -> Result<Option<(Table, Session)>> {
         let answered = Table::of(key.protocol);
-        // In this order none is missed: promotion puts it there before it takes it out of HALF_OPEN.
-        let half_open = self.map(Table::HalfOpen.name())?.get(key)?.map(|session| (Table::HalfOpen, session));
-        let session = self.map(answered.name())?.get(key)?.map(|session| (answered, session));
-        Ok(session.or(half_open))
+        let find = |table: Table| -> Result<Option<(Table, Session)>> {
+            Ok(self.map(table.name())?.get(key)?.map(|session| (table, session)))
+        };
+        // In this order none is missed: it is put into the next table before it is taken out of the last.
+        let half_open = find(Table::HalfOpen)?;
+        let session = find(answered)?;
+        let closed = if session.is_none() { find(Table::Closed)? } else { None };
+        Ok(session.or(half_open).or(closed))
     }
 
     /// Adopts a session; `false` if it is there already.
@@ -85,9 +93,11 @@ impl Instance {
     /// Deletes a session from its tables; `false` if it was in none.
     pub fn delete_session(&self, key: &SessionKey) -> Result<bool> {
         self.require_write()?;
-        let half_open = self.delete_session_from(Table::HalfOpen, key)?;
-        let session = self.delete_session_from(Table::of(key.protocol), key)?;
-        Ok(half_open || session)
+        let mut deleted = false;
+        for table in [Table::HalfOpen, Table::of(key.protocol), Table::Closed] {
+            deleted |= self.delete_session_from(table, key)?;
+        }
+        Ok(deleted)
     }
 
     /// Deletes a session from one table; `false` if it was not there.

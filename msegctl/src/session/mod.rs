@@ -166,8 +166,8 @@ fn rank(sort: Sort, context: &Context) -> Rank<'_> {
 
 /// The matching sessions of all tables that are not expired, each once.
 fn live(instance: &Instance, context: &Context, filter: &Filter, each: Each<'_, (SessionKey, Session)>) -> Result<()> {
-    // A session may be promoted while this reads. With HALF_OPEN first it is not missed, only met twice; what was not
-    // wanted there (expired, of another state) may be in SESSIONS.
+    // A session may be promoted while this reads. With HALF_OPEN before SESSIONS it is not missed, only met twice; what was
+    // not wanted there (expired, of another state) may be in SESSIONS.
     let mut met = HashSet::new();
     let mut ended = false;
     for table in Table::ALL {
@@ -177,14 +177,15 @@ fn live(instance: &Instance, context: &Context, filter: &Filter, each: Each<'_, 
         instance.for_each_session(table, &mut |key, session| {
             let wanted = !is_expired(&context.clock, session)
                 && (filter.is_empty() || filter.matches(&Record::session(context, key, session)));
-            if !wanted || (table != Table::HalfOpen && met.contains(key)) {
+            let small = matches!(table, Table::HalfOpen | Table::Closed);
+            if !wanted || (!small && met.contains(key)) {
                 return ControlFlow::Continue(());
             }
-            // Beside one that goes on, a new connection is only attempted.
-            if table == Table::HalfOpen && matches!(instance.session(key), Ok(Some((found, _))) if found != table) {
+            // Beside one that goes on, a new connection is only attempted, and one that has closed is over.
+            if small && matches!(instance.session(key), Ok(Some((found, _))) if found != table) {
                 return ControlFlow::Continue(());
             }
-            if table == Table::HalfOpen {
+            if small {
                 met.insert(*key);
             }
             let flow = each((*key, *session));
