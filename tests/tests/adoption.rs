@@ -35,6 +35,7 @@ on_both_hooks! {
     observe_adopts_too_and_a_second_time_nothing,
     what_is_not_adopted_is_reported,
     attach_that_fails_takes_back_what_it_adopted,
+    connection_that_arrives_elsewhere_than_its_answers_leave_is_judged_where_it_arrives,
     connection_to_a_workload_is_adopted_in_its_zone,
     full_table_is_reported_and_nobody_is_pushed_out,
     stranger_does_not_cut_off_an_adopted_connection,
@@ -376,6 +377,7 @@ fn opening(to: SocketAddr) -> Result<OwnedFd> {
 fn attach_that_fails_takes_back_what_it_adopted(lab: &Lab) -> Result<()> {
     let _other = network::far(lab)?;
     let mut open = Open::new(lab)?;
+    open.tcp().try_for_each(|connection| connection.settle())?;
     lab.attach(&["--no-adopt", "--policy", lab.policy(POLICY)?])?;
     open.inbound[0].exchange(10, 10)?;
     let before = lab.sessions(&[])?.len();
@@ -391,6 +393,32 @@ fn attach_that_fails_takes_back_what_it_adopted(lab: &Lab) -> Result<()> {
     ensure!(lab.sessions(&[])?.len() == before, "{:#?}", lab.sessions(&[])?);
     expect(&lab.stats()?, "/pressure/sessions_evicted", 0)?;
     expect(&lab.json(&["mode", "show"])?, "/mode", "observe")
+}
+
+fn connection_that_arrives_elsewhere_than_its_answers_leave_is_judged_where_it_arrives(lab: &Lab) -> Result<()> {
+    let end = |namespace, name, mac| interface::End { namespace, name, mac, addresses: &[] };
+    interface::join(
+        end(&lab.server, "answers0", [2, 0, 0, 0, 3, 1]),
+        end(&lab.client, "answers1", [2, 0, 0, 0, 3, 2]),
+    )?;
+    lab.server.run(|| interface::add_route(CLIENT_V4, "answers0", None))?;
+    lab.client.set("net/ipv4/conf/all/rp_filter", "0")?;
+    lab.client.set("net/ipv4/conf/answers1/rp_filter", "0")?;
+    let listener = tcp::listen(&lab.server, SocketAddr::new(SERVER_V4, 8080))?;
+    let mut connection = tcp::connect(&lab.client, &listener)?;
+    connection.exchange(1000, 1000)?;
+    let judged_at = |interface: &str| -> Result<Value> {
+        let policy = lab.policy(&format!(
+            "default in deny\ndefault out deny\nrule web allow in tcp from any to any port 8080 iface {interface}\n"
+        ))?;
+        attach(lab, &[PROTECTED, "answers0"], &["--mode", "enforce", "--midstream", "strict", "--policy", policy])
+    };
+    expect(&judged_at(PROTECTED)?, "/adopted", 1)?;
+    connection.exchange(1000, 1000)?;
+    expect(&lab.session("tcp", 8080)?, "/interface", PROTECTED)?;
+    lab.detach_all()?;
+    expect(&judged_at("answers0")?, "/adopted", 1)?;
+    connection.is_cut()
 }
 
 fn full_table_is_reported_and_nobody_is_pushed_out(lab: &Lab) -> Result<()> {

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use anyhow::{Context, Result, ensure};
 use mseg_tests::{
     documents::{expect, number},
-    lab::{self, Lab, PROTECTED},
+    interface,
+    lab::{self, Lab, PROTECTED, SERVER_V4, SERVER_V6},
     namespace::Namespace,
     network::{self, FAR, FAR_HERE, FAR_INTERFACE, nft},
     on_both_hooks, on_both_hooks_over, require_tool,
@@ -36,6 +37,7 @@ on_both_hooks! {
 on_both_hooks_over! { OneArm:
     server_speaks_first_in_connections_that_a_one_armed_router_adopted,
     new_connections_pass_a_one_armed_router_that_has_adopted_others,
+    connections_pass_a_one_armed_router_that_forwards_by_a_bridge_above_its_interface,
 }
 
 const TRACK: &str = "table inet t { chain c { type filter hook forward priority 0; ct state new accept; }; }";
@@ -333,4 +335,27 @@ fn new_connections_pass_a_one_armed_router_that_has_adopted_others(lab: &Lab) ->
         adopted.exchange(5000, 5000)?;
     }
     nothing_is_denied(lab)
+}
+
+fn connections_pass_a_one_armed_router_that_forwards_by_a_bridge_above_its_interface(lab: &Lab) -> Result<()> {
+    let far = &lab.between[0];
+    lab.server.run(|| -> Result<()> {
+        interface::add_bridge("bridge0", &[PROTECTED])?;
+        for (addresses, prefix) in [([SERVER_V4, FAR_HERE[0]], 24), ([SERVER_V6, FAR_HERE[1]], 64)] {
+            for address in addresses {
+                interface::remove_address(PROTECTED, address, prefix)?;
+                interface::add_address("bridge0", address, prefix)?;
+            }
+        }
+        Ok(())
+    })?;
+    network::route(lab, far)?;
+    enforce_policy(lab, "default in deny\ndefault out deny\nrule web allow in tcp to any port 80\n", &[PROTECTED])?;
+    for address in FAR {
+        let listener = tcp::listen(far, SocketAddr::new(address, 80))?;
+        tcp::connect(&lab.client, &listener)?.exchange(5000, 5000)?;
+        let denied = tcp::listen(far, SocketAddr::new(address, 81))?;
+        tcp::is_denied(&lab.client, denied.local_addr()?)?;
+    }
+    Ok(())
 }

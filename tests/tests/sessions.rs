@@ -8,8 +8,9 @@ use mseg_tests::{
     documents::{expect, list, number, traffic},
     frames, interface,
     lab::{self, CLIENT_V4, CLIENT_V6, Lab, PEER, PROTECTED, SERVER_V4, SERVER_V6},
-    on_both_hooks,
+    network, on_both_hooks,
     packets::{self, Segment, protocol},
+    require_tool,
     traffic::{icmp::Pinger, tcp, udp},
     wait::eventually,
 };
@@ -23,6 +24,7 @@ on_both_hooks! {
     answered_questions_do_not_weigh_on_their_source,
     refused_questions_do_not_weigh_on_their_source,
     nobody_takes_his_own_sessions_off_his_count,
+    clients_behind_nat_do_not_hold_each_other_up,
     failsafe_lets_in_a_source_that_is_over_its_limit,
     reset_closes_the_session_at_once,
     connection_that_the_protected_host_opens_goes_out,
@@ -112,6 +114,30 @@ fn nobody_takes_his_own_sessions_off_his_count(lab: &Lab) -> Result<()> {
         ensure!(limited > 300, "{limited} packets were over the limit of their source");
         Ok(())
     })
+}
+
+fn clients_behind_nat_do_not_hold_each_other_up(lab: &Lab) -> Result<()> {
+    require_tool!("nft");
+    let far = network::far(lab)?;
+    network::route(lab, &far)?;
+    let masquerade = format!(
+        "table ip t {{ chain c {{ type nat hook postrouting priority 100; oifname {PROTECTED} masquerade; }}; }}"
+    );
+    network::nft(&lab.server, &masquerade)?;
+    lab.attach(&["--mode", "enforce", "--half-open-per-source", "64"])?;
+    let mut pair = udp::Pair::open(&far, &lab.client, SocketAddr::new(CLIENT_V4, 53))?;
+    for _ in 0..600 {
+        pair.next_client(&far)?.send(b"?")?;
+    }
+    udp::Pair::open(&far, &lab.client, SocketAddr::new(CLIENT_V4, 54))?.ask(30, 60)?;
+    let listener = tcp::listen(&lab.client, SocketAddr::new(CLIENT_V4, 80))?;
+    for client in [&far, &lab.server] {
+        tcp::connect(client, &listener)?.exchange(1000, 1000)?;
+    }
+    let stats = lab.stats()?;
+    ensure!(stats["reasons"]["source-limit"].is_null(), "{stats:#}");
+    ensure!(number(&stats, "/sessions/half_open")? >= 500, "{stats:#}");
+    Ok(())
 }
 
 fn failsafe_lets_in_a_source_that_is_over_its_limit(lab: &Lab) -> Result<()> {

@@ -76,7 +76,7 @@ impl Instance {
         let half_open = find(Table::HalfOpen)?;
         let session = find(answered)?;
         let closed = if session.is_none() { find(Table::Closed)? } else { None };
-        Ok(session.or(half_open).or(closed))
+        Ok(session.or(closed).or(half_open))
     }
 
     /// Adopts a session; `false` if it is there already.
