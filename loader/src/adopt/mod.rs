@@ -19,7 +19,7 @@ use mseg_ebpf::{
     abi::{
         interface::{Interface, ROLE_WORKLOAD},
         policy::timeout,
-        session::{FLAG_CLIENT_IS_LOWER, MAX_DATAGRAMS, PASSES_THROUGH, Session, SessionKey, SessionState},
+        session::{FLAG_CLIENT_IS_LOWER, MAX_CLOSED, MAX_DATAGRAMS, PASSES_THROUGH, Session, SessionKey, SessionState},
         time,
     },
     packet::protocol,
@@ -43,6 +43,8 @@ use crate::{
 const ROOM: u64 = 100_000;
 /// The same of [`MAX_DATAGRAMS`].
 const DATAGRAM_ROOM: u64 = MAX_DATAGRAMS as u64 / 8 * 7;
+/// And of [`MAX_CLOSED`].
+const CLOSED_ROOM: u64 = MAX_CLOSED as u64 / 8 * 7;
 
 /// The keys of adopted sessions, shared with whoever may have to remove them.
 pub(crate) type Keys = Rc<RefCell<Vec<SessionKey>>>;
@@ -59,6 +61,7 @@ pub(crate) struct Adoption<'a> {
     settled: HashSet<SessionKey>,
     room: u64,
     datagram_room: u64,
+    closed_room: u64,
     report: Report,
 }
 
@@ -88,6 +91,7 @@ impl<'a> Adoption<'a> {
             settled: HashSet::new(),
             room: room(Table::Sessions, ROOM)?,
             datagram_room: room(Table::Datagrams, DATAGRAM_ROOM)?,
+            closed_room: room(Table::Closed, CLOSED_ROOM)?,
             report: Report::default(),
         })
     }
@@ -246,11 +250,15 @@ impl<'a> Adoption<'a> {
         if matches!(found, Found::Idle(_)) {
             return Ok(Err(Reason::State));
         }
-        let room = if Table::of(key.protocol) == Table::Sessions { &mut self.room } else { &mut self.datagram_room };
-        if *room == 0 {
-            return Ok(Err(Reason::TableFull));
-        }
         let mut session = session::adopted_session(flow, client_is_lower, ifindex, interface, &self.timeouts_s, clock);
+        let (room, without) = match Table::of_session(key.protocol, &session) {
+            Table::Closed => (&mut self.closed_room, Reason::State),
+            Table::Datagrams => (&mut self.datagram_room, Reason::TableFull),
+            Table::Sessions | Table::HalfOpen => (&mut self.room, Reason::TableFull),
+        };
+        if *room == 0 {
+            return Ok(Err(without));
+        }
         // With one interface for both sides, the server's packets arrive where the client's do.
         session.fins |= if forwarded { PASSES_THROUGH } else { 0 };
         if self.instance.adopt_session(&key, &session)? {

@@ -7,7 +7,7 @@ use mseg_ebpf::{
         denied::Denied,
         fragment::{FragmentKey, Fragmented},
         map,
-        session::{Session, SessionKey},
+        session::{Session, SessionKey, SessionState},
     },
     packet::protocol,
 };
@@ -37,6 +37,11 @@ impl Table {
     /// Where a session of an IP protocol is when it is neither half-open nor closed.
     pub const fn of(ip_protocol: u8) -> Self {
         if ip_protocol == protocol::TCP { Self::Sessions } else { Self::Datagrams }
+    }
+
+    /// Where a session of an IP protocol is that is not half-open.
+    pub(crate) fn of_session(ip_protocol: u8, session: &Session) -> Self {
+        if session.state == SessionState::Closed { Self::Closed } else { Self::of(ip_protocol) }
     }
 
     /// The map's name.
@@ -82,7 +87,7 @@ impl Instance {
     /// Adopts a session; `false` if it is there already.
     pub(crate) fn adopt_session(&self, key: &SessionKey, session: &Session) -> Result<bool> {
         self.require_write()?;
-        let table = Table::of(key.protocol);
+        let table = Table::of_session(key.protocol, session);
         let added = self.map(table.name())?.put_new(key, session)?;
         if added {
             self.count_adopted(table)?;
