@@ -1,7 +1,7 @@
 //! Attaching in enforce mode does not cut what was open before, unless the policy denies it.
 
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::{
         fd::{AsRawFd, OwnedFd},
         unix::fs::symlink,
@@ -13,6 +13,7 @@ use mseg_tests::{
     documents::{expect, number},
     frames, interface,
     lab::{self, CLIENT_V4, CLIENT_V6, Lab, PEER, PROTECTED, SERVER_V4},
+    namespace::Namespace,
     network::{self, FAR_HERE, WORKLOAD},
     on_both_hooks, packets,
     process::Ran,
@@ -37,6 +38,7 @@ on_both_hooks! {
     attach_that_fails_takes_back_what_it_adopted,
     connection_that_arrives_elsewhere_than_its_answers_leave_is_judged_where_it_arrives,
     connection_to_a_workload_is_adopted_in_its_zone,
+    connections_of_workloads_on_a_bridge_are_adopted_at_their_ports,
     full_table_is_reported_and_nobody_is_pushed_out,
     stranger_does_not_cut_off_an_adopted_connection,
     fin_of_a_stranger_does_not_let_an_adopted_connection_expire,
@@ -473,6 +475,49 @@ fn connection_to_a_workload_is_adopted_in_its_zone(lab: &Lab) -> Result<()> {
     expect(&session, "/rule", "web")?;
     expect(&session, "/zone", 1)?;
     expect(&session, "/interface", "mseg2")
+}
+
+fn connections_of_workloads_on_a_bridge_are_adopted_at_their_ports(lab: &Lab) -> Result<()> {
+    const PORTS: [&str; 2] = ["port0", "port1"];
+    let address = |host| IpAddr::from([203, 0, 113, host]);
+    let mut workloads = Vec::new();
+    for (number, port) in (0..).zip(PORTS) {
+        let workload = Namespace::new()?;
+        let addresses = [(address(2 + number), 24)];
+        interface::join(
+            interface::End { namespace: &lab.server, name: port, mac: [2, 0, 0, 0, 4, number], addresses: &[] },
+            interface::End { namespace: &workload, name: "work0", mac: [2, 0, 0, 0, 5, number], addresses: &addresses },
+        )?;
+        workloads.push(workload);
+    }
+    lab.server.run(|| {
+        interface::add_bridge("bridge0", &PORTS)?;
+        interface::add_address("bridge0", address(1), 24)
+    })?;
+    let mut connections = Vec::new();
+    for (number, workload) in (0..).zip(&workloads) {
+        // One that the host opens, and one that it is asked for.
+        let to = tcp::listen(workload, SocketAddr::new(address(2 + number), 8080))?;
+        let from = tcp::listen(&lab.server, SocketAddr::new(address(1), 9090 + u16::from(number)))?;
+        connections.push((tcp::connect(&lab.server, &to)?, PORTS[usize::from(number)], "in"));
+        connections.push((tcp::connect(workload, &from)?, PORTS[usize::from(number)], "out"));
+    }
+    let policy = lab.policy(
+        "default in deny\ndefault out deny\nrule web allow in tcp from any to any port 8080\n\
+        rule back allow out tcp from any to any port 9090-9091\n",
+    )?;
+    let options = ["--role", "workload", "--mode", "enforce", "--midstream", "strict", "--policy", policy];
+    let adoption = attach(lab, &PORTS, &options)?;
+    expect(&adoption, "/adopted", 4)?;
+    ensure!(unplaced(&adoption, "workload-port").is_none(), "{adoption:#}");
+    for (connection, port, direction) in &mut connections {
+        connection.exchange_to_client(1000)?;
+        connection.exchange(1000, 1000)?;
+        let session = lab.session("tcp", connection.client.local_addr()?.port())?;
+        expect(&session, "/interface", *port)?;
+        expect(&session, "/direction", *direction)?;
+    }
+    Ok(())
 }
 
 fn stranger_does_not_cut_off_an_adopted_connection(lab: &Lab) -> Result<()> {

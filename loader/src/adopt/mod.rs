@@ -7,6 +7,7 @@
 pub(crate) mod conntrack;
 pub(crate) mod flow;
 mod links;
+mod neighbours;
 mod protocols;
 mod report;
 mod session;

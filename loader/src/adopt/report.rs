@@ -12,7 +12,7 @@ use crate::view::{Endpoint, Protocol};
 pub enum Reason {
     /// The table has no room for more without pushing others out.
     TableFull,
-    /// It passes a workload interface of a bridge, and only the bridge knows which.
+    /// It passes a workload interface of a bridge, and the bridge has forgotten which.
     WorkloadPort,
     /// There is no route to its peer.
     NoRoute,
@@ -29,7 +29,7 @@ impl Reason {
     pub const fn text(self) -> &'static str {
         match self {
             Self::TableFull => "find no room in the session table",
-            Self::WorkloadPort => "pass one of several workload interfaces of a bridge, unknown which",
+            Self::WorkloadPort => "pass a workload interface of a bridge, which has forgotten which one",
             Self::NoRoute => "have no route to their peer",
             Self::Protocol => "are of a protocol that cannot be taken over",
             Self::State => "are unanswered or closed: their next packet is judged by itself",

@@ -1,4 +1,5 @@
-//! Which attached interface a flow's packets pass: what the kernel's routes say, then what is below that interface.
+//! Which attached interface a flow's packets pass: what the kernel's routes say, then what is below that interface, and by
+//! which port of a bridge it is.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,6 +12,7 @@ use mseg_ebpf::abi::interface::{Interface, ROLE_HOST};
 use super::{
     flow::{Flow, Towards},
     links::Links,
+    neighbours::Neighbours,
 };
 use crate::{
     kernel::channel::{Channel, DUMP, ONE, attribute, push_attribute, u32_at},
@@ -29,6 +31,7 @@ const IFA_LOCAL: u16 = 2;
 const RTA_DST: u16 = 1;
 const RTA_SRC: u16 = 2;
 const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
 const RTN_LOCAL: u8 = 2;
 /// The index of the loopback interface, in every network namespace.
 const LOOPBACK: u32 = 1;
@@ -38,8 +41,8 @@ const LOOPBACK: u32 = 1;
 pub(crate) enum Route {
     /// It is this host.
     Local,
-    /// Out of this interface.
-    Interface(u32),
+    /// Out of this interface: to the peer itself, or by a gateway.
+    Interface(u32, Option<IpAddr>),
     /// There is none.
     None,
 }
@@ -51,7 +54,7 @@ pub(crate) enum Way {
     Attached(u32, Interface),
     /// Nowhere: they take an interface that is not attached. 0: there is no route.
     Elsewhere(u32),
-    /// One of the workload interfaces that are ports of this bridge; which one only the bridge knows.
+    /// One of the workload interfaces that are ports of this bridge; it does not know which one, either.
     SomePort(u32),
 }
 
@@ -62,6 +65,8 @@ pub(crate) struct Ways<'a> {
     links: Links,
     channel: Channel,
     routes: HashMap<(Option<IpAddr>, IpAddr), Route>,
+    /// Read when they are needed first.
+    neighbours: Option<Neighbours>,
 }
 
 impl<'a> Ways<'a> {
@@ -76,7 +81,7 @@ impl<'a> Ways<'a> {
             }
         })?;
         let links = Links::read(&mut channel)?;
-        Ok(Self { attached, addresses, links, channel, routes: HashMap::new() })
+        Ok(Self { attached, addresses, links, channel, routes: HashMap::new(), neighbours: None })
     }
 
     /// The name of an interface, for reports.
@@ -88,10 +93,10 @@ impl<'a> Ways<'a> {
     pub(crate) fn of(&mut self, flow: &Flow) -> io::Result<Option<Way>> {
         let (near, peer) = (flow.near().address, flow.peer().address);
         if flow.bound != 0 {
-            return Ok(Some(self.through(flow.bound, Some(near))));
+            return self.through_port(flow.bound, peer, near).map(Some);
         }
         Ok(match self.route(near, peer)? {
-            Route::Interface(ifindex) => Some(self.through(ifindex, Some(near))),
+            Route::Interface(ifindex, gateway) => Some(self.through_port(ifindex, gateway.unwrap_or(peer), near)?),
             Route::None => Some(self.through(0, Some(near))),
             Route::Local if flow.local => Some(self.through(LOOPBACK, None)),
             // Conntrack's flow between two local ends passes loopback with the original addresses.
@@ -144,6 +149,25 @@ impl<'a> Ways<'a> {
         }
     }
 
+    /// Where packets pass mseg that leave by `ifindex` for a neighbour there, or arrive from it.
+    fn through_port(&mut self, ifindex: u32, neighbour: IpAddr, near: IpAddr) -> io::Result<Way> {
+        let way = self.through(ifindex, Some(near));
+        if !matches!(way, Way::SomePort(_)) {
+            return Ok(way);
+        }
+        let neighbours = match &mut self.neighbours {
+            Some(read) => read,
+            unread => unread.insert(Neighbours::read(&mut self.channel)?),
+        };
+        Ok(match neighbours.port(ifindex, neighbour, &self.links.below(ifindex)) {
+            Some(port) => match self.attached.iter().find(|(attached, _)| *attached == port) {
+                Some((_, interface)) => Way::Attached(port, *interface),
+                None => Way::Elsewhere(port),
+            },
+            None => way,
+        })
+    }
+
     /// Where packets that leave or arrive by `ifindex` pass mseg. `near` is their end on this side, to which packets may
     /// come by another way than they go; `None` if none do.
     pub(crate) fn through(&self, ifindex: u32, near: Option<IpAddr>) -> Way {
@@ -182,19 +206,25 @@ fn parse_address(body: &[u8]) -> Option<(IpAddr, u32)> {
     let attributes = body.get(ADDRESS_HEADER..)?;
     // Of a point-to-point interface, ADDRESS is the peer's.
     let value = attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS))?;
-    let address: IpAddr = match value.len() {
+    Some((address(value)?, u32_at(body, 4)?))
+}
+
+/// The address in an attribute.
+pub(super) fn address(value: &[u8]) -> Option<IpAddr> {
+    Some(match value.len() {
         4 => <[u8; 4]>::try_from(value).ok()?.into(),
         _ => <[u8; 16]>::try_from(value).ok()?.into(),
-    };
-    Some((address, u32_at(body, 4)?))
+    })
 }
 
 fn parse_route(body: &[u8]) -> Route {
     if body.get(7) == Some(&RTN_LOCAL) {
         return Route::Local;
     }
-    let out = body.get(ROUTE_HEADER..).and_then(|attributes| attribute(attributes, RTA_OIF));
-    out.and_then(|value| u32_at(value, 0)).map_or(Route::None, Route::Interface)
+    let attributes = body.get(ROUTE_HEADER..).unwrap_or_default();
+    let gateway = attribute(attributes, RTA_GATEWAY).and_then(address);
+    let out = attribute(attributes, RTA_OIF).and_then(|value| u32_at(value, 0));
+    out.map_or(Route::None, |ifindex| Route::Interface(ifindex, gateway))
 }
 
 #[cfg(test)]
@@ -215,7 +245,7 @@ mod tests {
     fn a_route_that_is_cut_short_is_none() {
         let mut body = vec![0; ROUTE_HEADER];
         push_attribute(&mut body, RTA_OIF, &9u32.to_ne_bytes());
-        assert_eq!(parse_route(&body), Route::Interface(9));
+        assert_eq!(parse_route(&body), Route::Interface(9, None));
         assert!((0..body.len()).all(|length| parse_route(&body[..length]) == Route::None));
         body[7] = RTN_LOCAL;
         assert_eq!(parse_route(&body), Route::Local);
