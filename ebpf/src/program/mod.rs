@@ -208,6 +208,18 @@ fn judge_by_session(
             return judgement;
         }
     }
+    // Another CPU may have promoted it between the two look-ups.
+    let opens = packet.protocol == protocol::TCP && tcp::opens(packet.tcp_flags);
+    if !opens
+        && judgement == judge::NO_SESSION
+        && let Some(session) = tables::look_up_answered(key)
+    {
+        let call = sender_is_lower | judge::REJUDGED | judge::THROUGH;
+        let promoted = judge::judge_session(env, packet, key, session, call);
+        if judge::is_final(promoted) {
+            return promoted;
+        }
+    }
     if let Some(reason) = judge::refusal(env, packet) {
         return Judgement::unruled(reason).pack();
     }

@@ -5,8 +5,8 @@ use mseg_ebpf::{
         policy::timeout,
         reason::Reason,
         session::{
-            ADOPTED, FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_SAMPLED,
-            MAY_LEAVE, OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
+            FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_SAMPLED, MAY_LEAVE,
+            OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
         },
         stats::VERDICT_ALLOWED,
         time,
@@ -320,8 +320,9 @@ fn tells_more(env: &Env, key: &SessionKey, session: *mut Session, sender_is_lowe
         return (denied && on && rejudge::is_guess(key, before))
             || rejudge::is_first_answer(env, key, before, sender_is_lower as u32);
     }
-    // Where the client of an adopted session arrives, the host's route to it only suggests.
-    let suggested = before.fins & ADOPTED != 0 && before.flags & FLAG_OUT == 0 && before.to_server.packets == 0;
+    // It was adopted, and where its client arrives the host's route to that only suggests. One that is allowed there stays:
+    // anybody may send in the client's name elsewhere.
+    let suggested = denied && before.flags & FLAG_OUT == 0 && before.to_server.packets == 0;
     if (on && before.ifindex == 0) || (suggested && before.ifindex != env.ifindex) {
         // SAFETY: as in `tables::is_expired`.
         unsafe { store(&raw mut (*session).ifindex, env.ifindex) };
