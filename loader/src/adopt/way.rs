@@ -149,6 +149,10 @@ impl<'a> Ways<'a> {
         }
     }
 
+    fn attached(&self, ifindex: u32) -> Option<(u32, Interface)> {
+        self.attached.iter().find(|(attached, _)| *attached == ifindex).copied()
+    }
+
     /// Where packets pass mseg that leave by `ifindex` for a neighbour there, or arrive from it.
     fn through_port(&mut self, ifindex: u32, neighbour: IpAddr, near: IpAddr) -> io::Result<Way> {
         let way = self.through(ifindex, Some(near));
@@ -160,10 +164,9 @@ impl<'a> Ways<'a> {
             unread => unread.insert(Neighbours::read(&mut self.channel)?),
         };
         Ok(match neighbours.port(ifindex, neighbour, &self.links.below(ifindex)) {
-            Some(port) => match self.attached.iter().find(|(attached, _)| *attached == port) {
-                Some((_, interface)) => Way::Attached(port, *interface),
-                None => Way::Elsewhere(port),
-            },
+            Some(port) => {
+                self.attached(port).map_or(Way::Elsewhere(port), |(_, interface)| Way::Attached(port, interface))
+            }
             None => way,
         })
     }
@@ -172,8 +175,7 @@ impl<'a> Ways<'a> {
     /// come by another way than they go; `None` if none do.
     pub(crate) fn through(&self, ifindex: u32, near: Option<IpAddr>) -> Way {
         let passed = self.links.below(ifindex);
-        let attached = |wanted: u32| self.attached.iter().find(|(i, _)| *i == wanted).copied();
-        let found: Vec<(u32, Interface)> = passed.iter().filter_map(|i| attached(*i)).collect();
+        let found: Vec<(u32, Interface)> = passed.iter().filter_map(|i| self.attached(*i)).collect();
         if let Some((i, interface)) = found.iter().find(|(i, r)| *i == ifindex || r.role == ROLE_HOST) {
             return Way::Attached(*i, *interface);
         }
