@@ -126,7 +126,8 @@ fn stock_bpftool_reads_our_field_names() -> Result<()> {
     let lab = Lab::new(mseg_tests::hook::Hook::Clsact)?;
     lab.attach(&[])?;
     let listener = tcp::listen(&lab.server, lab::server(80)[0])?;
-    tcp::connect(&lab.client, &listener)?.exchange(10, 10)?;
+    let mut open = tcp::connect(&lab.client, &listener)?;
+    open.exchange(10, 10)?;
     let path = format!("{BPFFS}/mseg/default/maps/SESSIONS");
     let dumped = lab.mounts.run(|| Command::new("bpftool").args(["map", "dump", "pinned", &path]).output())?;
     let text = String::from_utf8_lossy(&dumped.stdout);
