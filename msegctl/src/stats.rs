@@ -44,6 +44,7 @@ impl Report for StatsView {
         let p = &self.pressure;
         sessions.extend([
             ("sessions evicted", p.sessions_evicted),
+            ("closing evicted", p.closing_evicted),
             ("datagrams evicted", p.datagrams_evicted),
             ("half-open evicted", p.half_open_evicted),
             ("inserts refused", p.inserts_refused),
@@ -81,7 +82,7 @@ pub(crate) fn run(run: &mut Run<'_>, command: &StatsCommand) -> Result<Outcome, 
 }
 
 /// Reads every counter, but for the sessions, which [`session::counts`] has walked through.
-pub(crate) fn read(instance: &Instance, [sessions, datagrams, half_open]: [u64; 3]) -> Result<StatsView> {
+pub(crate) fn read(instance: &Instance, [sessions, closing, datagrams, half_open]: [u64; 4]) -> Result<StatsView> {
     let maps = instance.maps()?.into_iter().map(|map| MapView {
         name: map.name.to_string(),
         entries: map.entries,
@@ -92,7 +93,7 @@ pub(crate) fn read(instance: &Instance, [sessions, datagrams, half_open]: [u64; 
         &instance.counters()?,
         &instance.event_stats()?,
         &instance.config()?,
-        (sessions + datagrams, half_open),
+        (sessions + closing + datagrams, half_open),
         maps.collect(),
     ))
 }

@@ -50,19 +50,23 @@ impl Report for StatusReport {
             None if verbose => text.field("mid-stream", status.midstream),
             None => {}
         }
-        let tables =
-            [("sessions", &status.sessions), ("datagrams", &status.datagrams), ("half-open", &status.half_open)];
+        let tables = [
+            ("sessions", &status.sessions),
+            ("closing", &status.closing),
+            ("datagrams", &status.datagrams),
+            ("half-open", &status.half_open),
+        ];
         for (name, fill) in tables {
             let FillView { active, entries, max_entries } = fill;
             let tone = if fill.percent() >= 90 { Tone::Warn } else { Tone::Plain };
             text.toned_field(name, format!("{active} active; {entries} of {max_entries} entries in use"), tone);
         }
         let p = &status.pressure;
-        let evicted = p.sessions_evicted + p.datagrams_evicted + p.half_open_evicted;
+        let evicted = p.sessions_evicted + p.closing_evicted + p.datagrams_evicted + p.half_open_evicted;
         if verbose || evicted + p.inserts_refused + p.source_limited + p.midstream_misses > 0 {
             let evicted = format!(
-                "{} sessions, {} datagrams and {} half-open evicted",
-                p.sessions_evicted, p.datagrams_evicted, p.half_open_evicted
+                "{} sessions, {} closing, {} datagrams and {} half-open evicted",
+                p.sessions_evicted, p.closing_evicted, p.datagrams_evicted, p.half_open_evicted
             );
             let refused = format!("{} refused, {} over the limit of their source", p.inserts_refused, p.source_limited);
             let tone = if p.sessions_evicted + p.inserts_refused > 0 { Tone::Warn } else { Tone::Plain };
@@ -108,7 +112,7 @@ pub(crate) fn read(instance: &Instance, context: &Context) -> Result<StatusView>
     let options = instance.options();
     let loaded = attach::status(options)?;
     let config = loaded.config;
-    let counts @ [sessions, datagrams, half_open] = session::counts(instance, context)?;
+    let counts @ [sessions, closing, datagrams, half_open] = session::counts(instance, context)?;
     let stats = stats::read(instance, counts)?;
     let fill = |name: &str, active| {
         let map = stats.maps.iter().find(|map| map.name == name);
@@ -130,6 +134,7 @@ pub(crate) fn read(instance: &Instance, context: &Context) -> Result<StatusView>
         policy: policy(instance, config.generation)?,
         interfaces: loaded.interfaces.iter().map(|i| interface(context, i)).collect(),
         sessions: fill(map::SESSIONS, sessions),
+        closing: fill(map::CLOSING, closing),
         datagrams: fill(map::DATAGRAMS, datagrams),
         half_open: fill(map::HALF_OPEN, half_open),
         pressure: stats.pressure,

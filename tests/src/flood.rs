@@ -20,7 +20,11 @@ pub enum Shape {
     SynAndMore,
     /// A SYN that the protected host answers: the client is spoofed, and no more comes.
     SynAnswered,
-    /// A whole connection, which both sides close.
+    /// A whole connection, which the client closes, and the host does not.
+    HalfClosed,
+    /// One that both close, and the client vanishes before it acknowledges that.
+    LastAck,
+    /// One that both sides close.
     Closed,
     /// One that the client resets.
     Reset,
@@ -36,10 +40,12 @@ pub enum Shape {
 
 impl Shape {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Syn,
         Self::SynAndMore,
         Self::SynAnswered,
+        Self::HalfClosed,
+        Self::LastAck,
         Self::Closed,
         Self::Reset,
         Self::Datagram,
@@ -54,6 +60,8 @@ impl Shape {
             Self::Syn => "SYN",
             Self::SynAndMore => "SYN, and SYN+ACK by the same client",
             Self::SynAnswered => "SYN, answered",
+            Self::HalfClosed => "connection, half-closed",
+            Self::LastAck => "connection, the last FIN not acknowledged",
             Self::Closed => "connection, closed",
             Self::Reset => "connection, reset",
             Self::Datagram => "datagram",
@@ -69,6 +77,8 @@ impl Shape {
             Self::Syn | Self::Denied => &[Step::Syn],
             Self::SynAndMore => &[Step::Syn, Step::ClientSynAck],
             Self::SynAnswered => &[Step::Syn, Step::SynAck],
+            Self::HalfClosed => &[Step::Syn, Step::SynAck, Step::Ack, Step::Fin],
+            Self::LastAck => &[Step::Syn, Step::SynAck, Step::Ack, Step::Fin, Step::FinReply],
             Self::Closed => &[Step::Syn, Step::SynAck, Step::Ack, Step::Fin, Step::FinReply, Step::LastAck],
             Self::Reset => &[Step::Syn, Step::SynAck, Step::Ack, Step::Reset],
             Self::Datagram => &[Step::Ask],

@@ -74,6 +74,11 @@ fn established_sessions_survive_connections_that_are_over() -> Result<()> {
 }
 
 #[test]
+fn established_sessions_survive_connections_that_are_never_quite_over() -> Result<()> {
+    survive(&[Shape::HalfClosed, Shape::LastAck])
+}
+
+#[test]
 fn established_sessions_survive_datagrams_that_nobody_answers() -> Result<()> {
     survive(&[Shape::Datagram])
 }

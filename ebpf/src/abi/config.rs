@@ -56,10 +56,14 @@ pub struct Config {
     pub next_rule: u32,
     /// Entries of SESSIONS that user space has put in (adopted), added to atomically.
     pub adopted_sessions: u64,
+    /// Entries of CLOSING that user space has put in.
+    pub adopted_closing: u64,
     /// Entries of DATAGRAMS that user space has put in.
     pub adopted_datagrams: u64,
     /// Entries of SESSIONS that user space has deleted.
     pub deleted_sessions: u64,
+    /// Entries of CLOSING that user space has deleted.
+    pub deleted_closing: u64,
     /// Entries of DATAGRAMS that user space has deleted.
     pub deleted_datagrams: u64,
     /// Entries of HALF_OPEN that user space has deleted.

@@ -12,6 +12,8 @@ pub const SESSIONS: &str = "SESSIONS";
 pub const DATAGRAMS: &str = "DATAGRAMS";
 /// Like both, before the client has shown that it hears the server.
 pub const HALF_OPEN: &str = "HALF_OPEN";
+/// Like [`SESSIONS`], once a FIN was seen.
+pub const CLOSING: &str = "CLOSING";
 /// Like [`SESSIONS`], once they have closed.
 pub const CLOSED: &str = "CLOSED";
 /// [`super::denied::Denied`] by [`super::session::SessionKey`], LRU hash.
@@ -50,13 +52,14 @@ pub const EVENT_STATS: &str = "EVENT_STATS";
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map, in the order they are pinned.
-pub const ALL: [&str; 24] = [
+pub const ALL: [&str; 25] = [
     META,
     CONFIG,
     INTERFACES,
     SESSIONS,
     DATAGRAMS,
     HALF_OPEN,
+    CLOSING,
     CLOSED,
     DENIED,
     FRAGMENTS,

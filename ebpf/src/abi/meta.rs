@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::{config, denied, event, fragment, interface, policy, rule, session, source, stats};
 
 /// The version of the map ABI: bumped by every change of layout or meaning.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// "mseg" in ASCII: what tells our META from a foreign map.
 pub const MAGIC: u32 = u32::from_be_bytes(*b"mseg");

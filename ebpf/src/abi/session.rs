@@ -1,21 +1,25 @@
-//! SESSIONS, DATAGRAMS, HALF_OPEN and CLOSED.
+//! SESSIONS, DATAGRAMS, HALF_OPEN, CLOSING and CLOSED.
 //!
 //! All are LRU hashes from [`SessionKey`] to [`Session`]. A session lives in HALF_OPEN until its client has shown that
 //! it hears the server: TCP by the last packet of the handshake, others by a packet after the first reply. Then it moves
 //! to SESSIONS if it is TCP, else to DATAGRAMS: without a handshake a made-up sender can have its packets answered, and
-//! pretend to have heard. So no flood with made-up senders can evict a TCP session that is in use. One that has closed moves
-//! from SESSIONS to CLOSED, or the many short ones of a busy server would evict those that idle. Written by the programs;
-//! user space reads, deletes, and adopts what was there before the attach. When full, the least recently used entry goes.
+//! pretend to have heard. So no flood with made-up senders can evict a TCP session that is in use. With its first FIN one
+//! moves from SESSIONS to CLOSING, and once it has closed to CLOSED: those times are short, so what has expired in one table
+//! is always what was used least recently, and the many short connections of a busy server, whatever becomes of them,
+//! evict none that idles. Written by the programs; user space reads, deletes, and adopts what was there before the attach.
+//! When full, the least recently used entry goes.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, TryFromBytes};
 
 /// Entries of SESSIONS. 100,000 are promised; the rest is room for the LRU hash, whose CPUs take free entries in batches
 /// of 128.
-pub const MAX_SESSIONS: usize = 106_496;
+pub const MAX_SESSIONS: usize = 104_448;
 /// Entries of DATAGRAMS.
 pub const MAX_DATAGRAMS: usize = 8_192;
 /// Entries of HALF_OPEN.
 pub const MAX_HALF_OPEN: usize = 8_192;
+/// Entries of CLOSING: most connections close within a few round trips.
+pub const MAX_CLOSING: usize = 3_072;
 /// Entries of CLOSED: what is sent again of a connection that is over comes within a few round trips.
 pub const MAX_CLOSED: usize = 2_048;
 

@@ -48,8 +48,12 @@ pub struct EventStats {
     pub sessions_expired: u64,
     /// Sessions promoted from HALF_OPEN to SESSIONS: entries put there.
     pub sessions_promoted: u64,
-    /// Entries the programs removed from SESSIONS.
+    /// Entries the programs removed from SESSIONS, be it to put them into another table.
     pub sessions_removed: u64,
+    /// Entries the programs put into CLOSING.
+    pub closing_added: u64,
+    /// Entries the programs removed from CLOSING, likewise.
+    pub closing_removed: u64,
     /// Sessions promoted from HALF_OPEN to DATAGRAMS.
     pub datagrams_promoted: u64,
     /// Entries the programs removed from DATAGRAMS.

@@ -1,7 +1,7 @@
 //! The pinned maps. Keys, values, writers, readers and lifetimes are described with the types in [`mseg_ebpf::abi`].
 
 use aya_ebpf::{
-    bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE},
+    bindings::{BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
@@ -17,7 +17,7 @@ use mseg_ebpf::{
             Bucket4, Bucket6, ClassPage, NamedRule, POLICY_SLOTS, Page, PolicyHeader, Profile, TextChunk, VerdictBucket,
         },
         rule::{self, RuleHits},
-        session::{MAX_CLOSED, MAX_DATAGRAMS, MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
+        session::{MAX_CLOSED, MAX_CLOSING, MAX_DATAGRAMS, MAX_HALF_OPEN, MAX_SESSIONS, Session, SessionKey},
         source::{MAX_SOURCES, Source, SourceKey},
         stats::{COUNTERS, Counter, EventStats},
     },
@@ -30,8 +30,9 @@ pub(crate) static META: Array<Meta, 1> = Array::new();
 #[btf_map]
 pub(crate) static CONFIG: Array<Config, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
+// Few hosts have so many: those that are not there need no memory.
 #[btf_map]
-pub(crate) static INTERFACES: HashMap<u32, Interface, 1024> = HashMap::new();
+pub(crate) static INTERFACES: HashMap<u32, Interface, 1024, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
 
 #[btf_map]
 pub(crate) static SESSIONS: LruHashMap<SessionKey, Session, MAX_SESSIONS> = LruHashMap::new();
@@ -41,6 +42,9 @@ pub(crate) static DATAGRAMS: LruHashMap<SessionKey, Session, MAX_DATAGRAMS> = Lr
 
 #[btf_map]
 pub(crate) static HALF_OPEN: LruHashMap<SessionKey, Session, MAX_HALF_OPEN> = LruHashMap::new();
+
+#[btf_map]
+pub(crate) static CLOSING: LruHashMap<SessionKey, Session, MAX_CLOSING> = LruHashMap::new();
 
 #[btf_map]
 pub(crate) static CLOSED: LruHashMap<SessionKey, Session, MAX_CLOSED> = LruHashMap::new();

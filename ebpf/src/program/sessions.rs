@@ -357,12 +357,13 @@ fn advance(env: &Env, packet: &Packet, key: &SessionKey, session: *mut Session, 
     if flags & FLAG_SAMPLED != 0 {
         sources::recount(env, key, session, counted);
     }
-    if flags & FLAG_HALF_OPEN != 0 {
-        if step & ANSWERED != 0 {
-            promote(key, session);
-        }
-    } else if step as u8 == SessionState::Closed as u8 && before as u8 != SessionState::Closed as u8 {
-        retire(key, session);
+    let answered = step & ANSWERED != 0;
+    if flags & FLAG_HALF_OPEN != 0 && answered {
+        promote(key, session);
+    }
+    let ends = step as u8 >= SessionState::Closing as u8 && step as u8 != before as u8;
+    if ends && (flags & FLAG_HALF_OPEN == 0 || answered) {
+        retire(key);
     }
     true
 }

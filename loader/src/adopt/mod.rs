@@ -20,7 +20,10 @@ use mseg_ebpf::{
     abi::{
         interface::{Interface, ROLE_WORKLOAD},
         policy::timeout,
-        session::{FLAG_CLIENT_IS_LOWER, MAX_CLOSED, MAX_DATAGRAMS, PASSES_THROUGH, Session, SessionKey, SessionState},
+        session::{
+            FLAG_CLIENT_IS_LOWER, MAX_CLOSED, MAX_CLOSING, MAX_DATAGRAMS, PASSES_THROUGH, Session, SessionKey,
+            SessionState,
+        },
         time,
     },
     packet::protocol,
@@ -44,6 +47,8 @@ use crate::{
 const ROOM: u64 = 100_000;
 /// The same of [`MAX_DATAGRAMS`].
 const DATAGRAM_ROOM: u64 = MAX_DATAGRAMS as u64 / 8 * 7;
+/// Of [`MAX_CLOSING`].
+const CLOSING_ROOM: u64 = MAX_CLOSING as u64 / 8 * 7;
 /// And of [`MAX_CLOSED`].
 const CLOSED_ROOM: u64 = MAX_CLOSED as u64 / 8 * 7;
 
@@ -62,6 +67,7 @@ pub(crate) struct Adoption<'a> {
     settled: HashSet<SessionKey>,
     room: u64,
     datagram_room: u64,
+    closing_room: u64,
     closed_room: u64,
     report: Report,
 }
@@ -92,6 +98,7 @@ impl<'a> Adoption<'a> {
             settled: HashSet::new(),
             room: room(Table::Sessions, ROOM)?,
             datagram_room: room(Table::Datagrams, DATAGRAM_ROOM)?,
+            closing_room: room(Table::Closing, CLOSING_ROOM)?,
             closed_room: room(Table::Closed, CLOSED_ROOM)?,
             report: Report::default(),
         })
@@ -254,6 +261,7 @@ impl<'a> Adoption<'a> {
         let mut session = session::adopted_session(flow, client_is_lower, ifindex, interface, &self.timeouts_s, clock);
         let (room, without) = match Table::of_session(key.protocol, &session) {
             Table::Closed => (&mut self.closed_room, Reason::State),
+            Table::Closing => (&mut self.closing_room, Reason::TableFull),
             Table::Datagrams => (&mut self.datagram_room, Reason::TableFull),
             Table::Sessions | Table::HalfOpen => (&mut self.room, Reason::TableFull),
         };

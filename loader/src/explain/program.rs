@@ -32,12 +32,13 @@ const RING: Option<u32> = Some(4096);
 
 /// The maps that the program writes to, and those that say how it judges here rather than in general. All others are the
 /// policy, which it shares with the instance.
-const PRIVATE: [Private; 13] = [
+const PRIVATE: [Private; 14] = [
     (map::CONFIG, None),
     (map::INTERFACES, None),
     (map::SESSIONS, FEW),
     (map::DATAGRAMS, FEW),
     (map::HALF_OPEN, FEW),
+    (map::CLOSING, FEW),
     (map::CLOSED, FEW),
     (map::DENIED, FEW),
     (map::FRAGMENTS, FEW),

@@ -117,6 +117,7 @@ impl Instance {
     pub(super) fn count_adopted(&self, table: Table) -> Result<()> {
         let field = match table {
             Table::Datagrams => offset_of!(Config, adopted_datagrams),
+            Table::Closing => offset_of!(Config, adopted_closing),
             Table::Sessions | Table::HalfOpen => offset_of!(Config, adopted_sessions),
             // Nobody asks how many CLOSED has dropped.
             Table::Closed => return Ok(()),
@@ -130,6 +131,7 @@ impl Instance {
             Table::Sessions => offset_of!(Config, deleted_sessions),
             Table::Datagrams => offset_of!(Config, deleted_datagrams),
             Table::HalfOpen => offset_of!(Config, deleted_half_open),
+            Table::Closing => offset_of!(Config, deleted_closing),
             Table::Closed => return Ok(()),
         };
         self.config_mapping()?.add_u64(field, 1);

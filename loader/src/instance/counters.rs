@@ -42,6 +42,8 @@ impl Instance {
             sessions_promoted: sum.sessions_promoted.wrapping_add(c.sessions_promoted),
             sessions_rejudged: sum.sessions_rejudged.wrapping_add(c.sessions_rejudged),
             sessions_removed: sum.sessions_removed.wrapping_add(c.sessions_removed),
+            closing_added: sum.closing_added.wrapping_add(c.closing_added),
+            closing_removed: sum.closing_removed.wrapping_add(c.closing_removed),
             datagrams_promoted: sum.datagrams_promoted.wrapping_add(c.datagrams_promoted),
             datagrams_removed: sum.datagrams_removed.wrapping_add(c.datagrams_removed),
             half_open_removed: sum.half_open_removed.wrapping_add(c.half_open_removed),

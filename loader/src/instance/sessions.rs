@@ -1,4 +1,4 @@
-//! SESSIONS, DATAGRAMS, HALF_OPEN, CLOSED and DENIED.
+//! SESSIONS, DATAGRAMS, HALF_OPEN, CLOSING, CLOSED and DENIED.
 
 use std::ops::ControlFlow;
 
@@ -25,6 +25,8 @@ pub enum Table {
     Datagrams,
     /// Sessions before that.
     HalfOpen,
+    /// TCP sessions of which a FIN was seen.
+    Closing,
     /// TCP sessions that have closed.
     Closed,
 }
@@ -32,16 +34,21 @@ pub enum Table {
 impl Table {
     /// All, half-open ones before those that they are promoted to: one that is promoted while they are read in this order is
     /// not missed.
-    pub const ALL: [Self; 4] = [Self::Closed, Self::HalfOpen, Self::Sessions, Self::Datagrams];
-
-    /// Where a session of an IP protocol is when it is neither half-open nor closed.
-    pub const fn of(ip_protocol: u8) -> Self {
-        if ip_protocol == protocol::TCP { Self::Sessions } else { Self::Datagrams }
-    }
+    pub const ALL: [Self; 5] = [Self::Closed, Self::Closing, Self::HalfOpen, Self::Sessions, Self::Datagrams];
 
     /// Where a session of an IP protocol is that is not half-open.
     pub(crate) fn of_session(ip_protocol: u8, session: &Session) -> Self {
-        if session.state == SessionState::Closed { Self::Closed } else { Self::of(ip_protocol) }
+        match session.state {
+            _ if ip_protocol != protocol::TCP => Self::Datagrams,
+            SessionState::Closing => Self::Closing,
+            SessionState::Closed => Self::Closed,
+            _ => Self::Sessions,
+        }
+    }
+
+    /// Where a session of an IP protocol goes from HALF_OPEN, and from there.
+    const fn in_turn(ip_protocol: u8) -> &'static [Self] {
+        if ip_protocol == protocol::TCP { &[Self::Sessions, Self::Closing, Self::Closed] } else { &[Self::Datagrams] }
     }
 
     /// The map's name.
@@ -50,6 +57,7 @@ impl Table {
             Self::Sessions => map::SESSIONS,
             Self::Datagrams => map::DATAGRAMS,
             Self::HalfOpen => map::HALF_OPEN,
+            Self::Closing => map::CLOSING,
             Self::Closed => map::CLOSED,
         }
     }
@@ -57,7 +65,7 @@ impl Table {
 
 impl Instance {
     /// Walks a table in bounded memory, until `visit` breaks. No session is visited twice, but one that is promoted
-    /// meanwhile can be seen in both tables, and one that closes in none. Expired sessions are visited, too.
+    /// meanwhile can be seen in both tables, and one that ends in none. Expired sessions are visited, too.
     pub fn for_each_session(
         &self,
         table: Table,
@@ -73,15 +81,17 @@ impl Instance {
 
     /// Looks a session up in its tables. While a new connection is opened beside one that goes on, it is the latter.
     pub fn session(&self, key: &SessionKey) -> Result<Option<(Table, Session)>> {
-        let answered = Table::of(key.protocol);
         let find = |table: Table| -> Result<Option<(Table, Session)>> {
             Ok(self.map(table.name())?.get(key)?.map(|session| (table, session)))
         };
         // In this order none is missed: it is put into the next table before it is taken out of the last.
         let half_open = find(Table::HalfOpen)?;
-        let session = find(answered)?;
-        let closed = if session.is_none() { find(Table::Closed)? } else { None };
-        Ok(session.or(closed).or(half_open))
+        for table in Table::in_turn(key.protocol) {
+            if let Some(found) = find(*table)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(half_open)
     }
 
     /// Adopts a session; `false` if it is there already.
@@ -99,7 +109,7 @@ impl Instance {
     pub fn delete_session(&self, key: &SessionKey) -> Result<bool> {
         self.require_write()?;
         let mut deleted = false;
-        for table in [Table::HalfOpen, Table::of(key.protocol), Table::Closed] {
+        for table in [&[Table::HalfOpen], Table::in_turn(key.protocol)].concat() {
             deleted |= self.delete_session_from(table, key)?;
         }
         Ok(deleted)

@@ -49,7 +49,7 @@ pub struct PacketsView {
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, schemars::JsonSchema)]
 #[schemars(rename = "SessionCounts")]
 pub struct SessionsView {
-    /// In SESSIONS and DATAGRAMS, not expired.
+    /// In SESSIONS, CLOSING and DATAGRAMS, not expired.
     pub active: u64,
     /// In HALF_OPEN, not expired.
     pub half_open: u64,
@@ -72,12 +72,16 @@ pub struct SessionsView {
 pub struct PressureView {
     /// Entries in SESSIONS by its size: percent.
     pub sessions_fill_percent: u64,
+    /// Entries in CLOSING by its size: percent.
+    pub closing_fill_percent: u64,
     /// Entries in DATAGRAMS by its size: percent.
     pub datagrams_fill_percent: u64,
     /// Entries in HALF_OPEN by its size: percent.
     pub half_open_fill_percent: u64,
     /// Sessions that SESSIONS dropped to make room for others.
     pub sessions_evicted: u64,
+    /// Sessions that CLOSING dropped to make room for others, expired ones included.
+    pub closing_evicted: u64,
     /// Sessions that DATAGRAMS dropped to make room for others.
     pub datagrams_evicted: u64,
     /// Sessions that HALF_OPEN dropped to make room for others.
@@ -104,12 +108,18 @@ impl PressureView {
         let count = |reason: Reason| reasons.get(reason.name()).copied().unwrap_or(0);
         Self {
             sessions_fill_percent: fill(map::SESSIONS),
+            closing_fill_percent: fill(map::CLOSING),
             datagrams_fill_percent: fill(map::DATAGRAMS),
             half_open_fill_percent: fill(map::HALF_OPEN),
             sessions_evicted: evicted(
                 events.sessions_promoted + config.adopted_sessions,
                 events.sessions_removed + config.deleted_sessions,
                 map::SESSIONS,
+            ),
+            closing_evicted: evicted(
+                events.closing_added + config.adopted_closing,
+                events.closing_removed + config.deleted_closing,
+                map::CLOSING,
             ),
             datagrams_evicted: evicted(
                 events.datagrams_promoted + config.adopted_datagrams,
@@ -125,7 +135,7 @@ impl PressureView {
             half_open_per_source: config.half_open_per_source,
             source_limited: count(Reason::SourceLimit),
             midstream_misses: events.midstream_misses,
-            adopted: config.adopted_sessions + config.adopted_datagrams,
+            adopted: config.adopted_sessions + config.adopted_closing + config.adopted_datagrams,
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct StatusView {
     pub interfaces: Vec<InterfaceView>,
     /// How full the table of TCP sessions is.
     pub sessions: FillView,
+    /// The same of those of which a FIN was seen.
+    pub closing: FillView,
     /// The same of sessions of other protocols.
     pub datagrams: FillView,
     /// The same of half-open ones.

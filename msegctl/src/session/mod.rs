@@ -177,7 +177,7 @@ fn live(instance: &Instance, context: &Context, filter: &Filter, each: Each<'_, 
         instance.for_each_session(table, &mut |key, session| {
             let wanted = !is_expired(&context.clock, session)
                 && (filter.is_empty() || filter.matches(&Record::session(context, key, session)));
-            let small = matches!(table, Table::HalfOpen | Table::Closed);
+            let small = matches!(table, Table::HalfOpen | Table::Closing | Table::Closed);
             if !wanted || (!small && met.contains(key)) {
                 return ControlFlow::Continue(());
             }
@@ -224,8 +224,8 @@ impl Rejudged {
     }
 }
 
-/// How many sessions are in SESSIONS, in DATAGRAMS and in HALF_OPEN; expired ones are not counted.
-pub(crate) fn counts(instance: &Instance, context: &Context) -> Result<[u64; 3]> {
+/// How many sessions are in SESSIONS, CLOSING, DATAGRAMS and HALF_OPEN; expired ones are not counted.
+pub(crate) fn counts(instance: &Instance, context: &Context) -> Result<[u64; 4]> {
     let count = |table| -> Result<u64> {
         let mut count = 0;
         instance.for_each_session(table, &mut |_, session| {
@@ -234,5 +234,10 @@ pub(crate) fn counts(instance: &Instance, context: &Context) -> Result<[u64; 3]>
         })?;
         Ok(count)
     };
-    Ok([count(Table::Sessions)?, count(Table::Datagrams)?, count(Table::HalfOpen)?])
+    let tables = [Table::Sessions, Table::Closing, Table::Datagrams, Table::HalfOpen];
+    let mut counts = [0; 4];
+    for (n, table) in counts.iter_mut().zip(tables) {
+        *n = count(table)?;
+    }
+    Ok(counts)
 }

@@ -203,13 +203,15 @@ pub(super) fn stats() -> StatsView {
         sessions_promoted: 15,
         sessions_rejudged: 4,
         sessions_removed: 6,
+        closing_added: 5,
+        closing_removed: 2,
         datagrams_promoted: 3,
         datagrams_removed: 1,
         half_open_removed: 18,
         midstream_misses: 3,
     };
     let map = |name: &str, entries, max_entries, bytes| MapView { name: name.into(), entries, max_entries, bytes };
-    let maps = vec![map("META", None, 1, 4_096), map("SESSIONS", Some(5), 106_496, 19_988_480)];
+    let maps = vec![map("META", None, 1, 4_096), map("SESSIONS", Some(5), 104_448, 19_660_800)];
     StatsView::new(&counters, &events, &FromZeros::new_zeroed(), (5, 1), maps)
 }
 
@@ -238,7 +240,8 @@ pub(super) fn status(context: &Context) -> StatusReport {
             interface("v\x1b[2Jeth", 3, Some(false), true, 1),
             interface("eth1", 4, None, false, 2),
         ],
-        sessions: FillView { active: 5, entries: 6, max_entries: 106_496 },
+        sessions: FillView { active: 5, entries: 6, max_entries: 104_448 },
+        closing: FillView { active: 1, entries: 3, max_entries: 3_072 },
         datagrams: FillView { active: 2, entries: 2, max_entries: 8_192 },
         half_open: FillView { active: 1, entries: 8_000, max_entries: 8_192 },
         pressure: stats().pressure,

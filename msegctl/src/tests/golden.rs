@@ -71,9 +71,10 @@ fn every_line_of_tsv_has_the_fields_of_its_header() {
 }
 
 /// The counters of pressure.
-fn figures(pressure: &mut PressureView) -> [&mut u64; 6] {
+fn figures(pressure: &mut PressureView) -> [&mut u64; 7] {
     [
         &mut pressure.sessions_evicted,
+        &mut pressure.closing_evicted,
         &mut pressure.datagrams_evicted,
         &mut pressure.half_open_evicted,
         &mut pressure.inserts_refused,
@@ -85,7 +86,7 @@ fn figures(pressure: &mut PressureView) -> [&mut u64; 6] {
 #[test]
 fn status_and_stats_show_every_figure_of_pressure_even_if_it_is_the_only_one() {
     const FIGURE: u64 = 987_654;
-    for nth in 0..6 {
+    for nth in 0..7 {
         let (mut stats, mut status) = (fixture::stats(), fixture::status(&fixture::context()));
         for pressure in [&mut stats.pressure, &mut status.status.pressure] {
             figures(pressure).into_iter().for_each(|figure| *figure = 0);
@@ -105,8 +106,8 @@ fn status_and_stats_show_every_figure_of_pressure_even_if_it_is_the_only_one() {
 
 #[test]
 fn status_and_stats_show_how_full_each_table_of_sessions_is() {
-    const ENTRIES: [u64; 3] = [5_111, 6_222, 7_333];
-    let names = ["SESSIONS", "DATAGRAMS", "HALF_OPEN"];
+    const ENTRIES: [u64; 4] = [5_111, 6_222, 7_333, 8_444];
+    let names = ["SESSIONS", "CLOSING", "DATAGRAMS", "HALF_OPEN"];
     let map = |(name, entries): (&str, u64)| MapView {
         name: name.into(),
         entries: Some(entries),
@@ -115,8 +116,8 @@ fn status_and_stats_show_how_full_each_table_of_sessions_is() {
     };
     let (mut stats, mut status) = (fixture::stats(), fixture::status(&fixture::context()));
     stats.maps = names.into_iter().zip(ENTRIES).map(map).collect();
-    let StatusView { sessions, datagrams, half_open, .. } = &mut status.status;
-    for (fill, entries) in [sessions, datagrams, half_open].into_iter().zip(ENTRIES) {
+    let StatusView { sessions, closing, datagrams, half_open, .. } = &mut status.status;
+    for (fill, entries) in [sessions, closing, datagrams, half_open].into_iter().zip(ENTRIES) {
         fill.entries = entries;
     }
     for (_, form) in [FORMS[0], FORMS[2]] {
