@@ -413,10 +413,13 @@ fn connection_that_arrives_elsewhere_than_its_answers_leave_goes_on_if_either_in
     let listener = tcp::listen(&lab.server, SocketAddr::new(SERVER_V4, 8080))?;
     let mut connection = tcp::connect(&lab.client, &listener)?;
     connection.exchange(1000, 1000)?;
-    let judged_at = |interface: &str| -> Result<Value> {
-        let policy = lab.policy(&format!(
+    let only_at = |interface: &str| {
+        lab.policy(&format!(
             "default in deny\ndefault out deny\nrule web allow in tcp from any to any port 8080 iface {interface}\n"
-        ))?;
+        ))
+    };
+    let judged_at = |interface: &str| {
+        let policy = only_at(interface)?;
         attach(lab, &[PROTECTED, "answers0"], &["--mode", "enforce", "--midstream", "strict", "--policy", policy])
     };
     expect(&judged_at(PROTECTED)?, "/adopted", 1)?;
@@ -426,7 +429,16 @@ fn connection_that_arrives_elsewhere_than_its_answers_leave_goes_on_if_either_in
     lab.detach_all()?;
     expect(&judged_at("answers0")?, "/adopted", 1)?;
     connection.exchange(1000, 1000)?;
-    expect(&lab.session("tcp", 8080)?, "/interface", "answers0")
+    expect(&lab.session("tcp", 8080)?, "/interface", "answers0")?;
+    // Nor does it matter how much was seen of it, observing, before a policy came.
+    lab.detach_all()?;
+    expect(&attach(lab, &[PROTECTED, "answers0"], &["--midstream", "strict"])?, "/adopted", 1)?;
+    connection.exchange(1000, 1000)?;
+    lab.ctl(&["policy", "apply", only_at(PROTECTED)?])?;
+    connection.exchange(1000, 1000)?;
+    lab.ctl(&["mode", "set", "enforce"])?;
+    connection.exchange(1000, 1000)?;
+    expect(&lab.session("tcp", 8080)?, "/interface", PROTECTED)
 }
 
 fn full_table_is_reported_and_nobody_is_pushed_out(lab: &Lab) -> Result<()> {

@@ -5,8 +5,8 @@ use mseg_ebpf::{
         policy::timeout,
         reason::Reason,
         session::{
-            FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_SAMPLED, MAY_LEAVE,
-            OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
+            ADOPTED, ARRIVES, FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT,
+            FLAG_SAMPLED, MAY_LEAVE, OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
         },
         stats::VERDICT_ALLOWED,
         time,
@@ -322,7 +322,17 @@ fn tells_more(env: &Env, key: &SessionKey, session: *mut Session, sender_is_lowe
     }
     // It was adopted, and where its client arrives the host's route to that only suggests. One that is allowed there stays:
     // anybody may send in the client's name elsewhere.
-    let suggested = denied && before.flags & FLAG_OUT == 0 && before.to_server.packets == 0;
+    let adopted = before.fins & ADOPTED != 0;
+    if adopted && !denied && before.ifindex == env.ifindex {
+        show(session, ARRIVES);
+    }
+    // Of one that was picked up nothing tells, but that it is not forwarded.
+    let unseen = if adopted {
+        before.fins & ARRIVES == 0
+    } else {
+        before.to_server.packets == 0 || (before.is_guessed() && before.fins & (PASSES_ON | PASSES_THROUGH) == 0)
+    };
+    let suggested = denied && before.flags & FLAG_OUT == 0 && unseen;
     if (on && before.ifindex == 0) || (suggested && before.ifindex != env.ifindex) {
         // SAFETY: as in `tables::is_expired`.
         unsafe { store(&raw mut (*session).ifindex, env.ifindex) };

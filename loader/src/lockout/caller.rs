@@ -15,6 +15,7 @@ use mseg_ebpf::{
     },
     packet::protocol,
 };
+use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
 
 use super::{
     Surroundings,
@@ -76,7 +77,15 @@ pub(super) fn look(
             }
         }
     }
-    Ok(Surroundings { connections, listening: sockets.listening(), unread })
+    let without_neighbours = if connections.is_empty() { Vec::new() } else { without_neighbours() };
+    Ok(Surroundings { connections, without_neighbours, listening: sockets.listening(), unread })
+}
+
+/// Loopback, tunnels and the like. What cannot be read has neighbours.
+fn without_neighbours() -> Vec<String> {
+    let none = InterfaceFlags::IFF_NOARP | InterfaceFlags::IFF_LOOPBACK;
+    let interfaces = getifaddrs().into_iter().flatten();
+    interfaces.filter(|interface| interface.flags.intersects(none)).map(|interface| interface.interface_name).collect()
 }
 
 /// The flows that count. A variable can outlive its connection, as in a terminal multiplexer: then those that came in at

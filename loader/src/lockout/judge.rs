@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use mseg_ebpf::packet::protocol;
 
+use super::needs::{self, Need};
 use crate::{
     attach::Mode,
     explain::{self, Answer},
@@ -75,6 +76,8 @@ fn is_loopback(address: IpAddr) -> bool {
 pub struct Surroundings {
     /// By which he is here; none on a console, and none if they pass no attached interface.
     pub connections: Vec<Connection>,
+    /// Interfaces on which no neighbour has to be asked for its address.
+    pub without_neighbours: Vec<String>,
     /// Where TCP sockets listen.
     pub listening: Vec<Endpoint>,
     /// What of this could not be read, and why.
@@ -88,6 +91,8 @@ pub struct Standing<'a> {
     pub policy: &'a Policy,
     /// The mode.
     pub mode: Mode,
+    /// Whether a connection without a session goes on whenever it sends.
+    pub picks_up: bool,
 }
 
 impl Standing<'_> {
@@ -102,13 +107,15 @@ impl Standing<'_> {
 pub struct Judged {
     /// Connections that the policy denies, and why; while observing they go on.
     pub cut: Vec<(Connection, Answer)>,
+    /// What those would lack that it lets pass, and have now; likewise.
+    pub lacking: Vec<(Connection, Need)>,
     /// Listening sockets that he can reach now and could not reach then, by the packet that would be dropped.
     pub lost: Vec<(Packet, Answer)>,
 }
 
 /// Judges by what would hold `then`. `now` is what holds; `None`: everything passes.
 pub fn judge(now: Option<Standing<'_>>, then: Standing<'_>, surroundings: &Surroundings) -> Judged {
-    let Surroundings { connections, listening, .. } = surroundings;
+    let Surroundings { connections, listening, without_neighbours, .. } = surroundings;
     let denied = |connection: &Connection| {
         let answer = explain::answer(then.policy, &connection.packet());
         (!answer.allow).then(|| (connection.clone(), answer))
@@ -124,7 +131,15 @@ pub fn judge(now: Option<Standing<'_>>, then: Standing<'_>, surroundings: &Surro
         let reachable = now.is_none_or(|now| now.drops(&packet).is_none());
         reachable.then_some((packet, answer))
     });
-    Judged { cut: connections.iter().filter_map(denied).collect(), lost: lost.collect() }
+    // What it has to do without already, it can.
+    let now = now.filter(|now| now.mode == Mode::Enforce);
+    let lacking = connections.iter().filter(|connection| !connection.interface.is_empty()).flat_map(|connection| {
+        let resolves = !without_neighbours.contains(&connection.interface);
+        let before = now.map_or_else(Vec::new, |now| needs::lacking(&now, connection, resolves));
+        let after = needs::lacking(&then, connection, resolves);
+        after.into_iter().filter(move |need| !before.contains(need)).map(|need| (connection.clone(), need))
+    });
+    Judged { lacking: lacking.collect(), lost: lost.collect(), cut: connections.iter().filter_map(denied).collect() }
 }
 
 #[cfg(test)]
@@ -149,15 +164,20 @@ mod tests {
                 is_unseen: false,
             }],
             listening: ["0.0.0.0:22", "[::]:22", "0.0.0.0:80", "192.0.2.2:81", "127.0.0.1:82"].map(end).to_vec(),
-            unread: Vec::new(),
+            ..Surroundings::default()
         }
+    }
+
+    fn judged(now: (&str, Mode), then: (&str, Mode), surroundings: &Surroundings) -> Judged {
+        let [before, after] = [now.0, then.0].map(|text| policy::parse("test", text).unwrap());
+        let [now, then] =
+            [(&before, now.1), (&after, then.1)].map(|(policy, mode)| Standing { policy, mode, picks_up: false });
+        judge(Some(now), then, surroundings)
     }
 
     /// The rules that cut, and the ports lost, by a change from one policy and mode to another.
     fn change(now: (&str, Mode), then: (&str, Mode), surroundings: &Surroundings) -> (Vec<String>, Vec<u16>) {
-        let [before, after] = [now.0, then.0].map(|text| policy::parse("test", text).unwrap());
-        let now = Standing { policy: &before, mode: now.1 };
-        let judged = judge(Some(now), Standing { policy: &after, mode: then.1 }, surroundings);
+        let judged = judged(now, then, surroundings);
         let cut = judged.cut.into_iter().map(|(_, answer)| answer.rule).collect();
         (cut, judged.lost.into_iter().map(|(packet, _)| packet.destination_port).collect())
     }
@@ -201,6 +221,34 @@ mod tests {
         assert_eq!(change((FAILSAFE, enforce), (CLOSED, enforce), &ssh()).1, [22]);
         assert!(change((OPEN, enforce), (CLOSED, Mode::Observe), &ssh()).1.is_empty());
         assert_eq!(change((FAILSAFE, Mode::Observe), (FAILSAFE, enforce), &ssh()).1, [80, 81]);
+    }
+
+    #[test]
+    fn a_connection_needs_its_neighbour_and_time_to_idle() {
+        let mut ssh6 = ssh();
+        (ssh6.connections[0].client, ssh6.connections[0].server) =
+            (end("[2001:db8::1]:40000"), end("[2001:db8::2]:22"));
+        let needs = |now: &str, then: &str, surroundings: &Surroundings| -> Vec<String> {
+            let judged = judged((now, Mode::Enforce), (then, Mode::Enforce), surroundings);
+            judged.lacking.iter().map(|(_, need)| need.to_string()).collect()
+        };
+        let (arp, nd, short) =
+            ("builtin arp off\n", "builtin nd off\ndefault in deny\n", "timeout tcp-established 59s\n");
+        let lost = "loses its neighbour, as ";
+        assert_eq!(needs(OPEN, arp, &ssh()), [format!("{lost}`builtin arp off` denies ARP (not-ip)")]);
+        assert_eq!(needs(OPEN, arp, &ssh6), [""; 0]);
+        assert_eq!(needs(arp, arp, &ssh()), [""; 0], "he is here without");
+        let denied = format!("{lost}neighbour discovery is denied by default-in (default-deny)");
+        assert_eq!(needs(OPEN, nd, &ssh6), [denied]);
+        assert_eq!(needs(OPEN, nd, &ssh()), [""; 0]);
+        assert_eq!(needs(OPEN, &format!("{nd}rule neighbours allow in icmpv6\n"), &ssh6), [""; 0]);
+        for surroundings in [ssh(), ssh6.clone()] {
+            let idle = "may not idle for longer than 59 s, by `timeout tcp-established` (tcp-midstream)";
+            assert_eq!(needs(OPEN, short, &surroundings), [idle]);
+            assert_eq!(needs(OPEN, "timeout tcp-established 60s\n", &surroundings), [""; 0]);
+            let tunnel = Surroundings { without_neighbours: vec!["eth0".to_owned()], ..surroundings };
+            assert_eq!(needs(OPEN, &format!("{nd}{arp}"), &tunnel), [""; 0]);
+        }
     }
 
     #[test]

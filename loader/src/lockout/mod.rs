@@ -7,6 +7,7 @@
 mod caller;
 mod judge;
 mod live;
+mod needs;
 
 use mseg_ebpf::abi::{
     config::{Config, MIDSTREAM_GRACE, MIDSTREAM_PICKUP},
@@ -52,12 +53,13 @@ pub fn check(instance: &Instance, config: &Config, change: &Change<'_>) -> Resul
     }
     let active = generation::policy(instance, config.generation);
     // That the active policy cannot be read is no reason to keep it; then everything counts as reachable.
-    let now = active.as_ref().ok().map(|policy| Standing { policy, mode });
+    let picks_up = config.midstream == MIDSTREAM_PICKUP;
+    let now = active.as_ref().ok().map(|policy| Standing { policy, mode, picks_up });
     let policy = match (change.policy, &active) {
         (Some(policy), _) | (None, Ok(policy)) => policy,
         (None, Err(_)) => return active.map(|_| Vec::new()),
     };
-    let judged = judge(now, Standing { policy, mode: then_mode }, &surroundings);
+    let judged = judge(now, Standing { policy, mode: then_mode, picks_up }, &surroundings);
     let mut warnings = decide(&judged, then_mode, change.force, None)?;
     if (mode, then_mode) == (Mode::Observe, Mode::Enforce)
         && denies_midstream(config.midstream, config.grace_until_ns, monotonic_ns()?)
@@ -94,22 +96,23 @@ pub(crate) fn check_attach(
     let mode = Mode::from_value(config.mode);
     let unchanged = Policy::default();
     let policy = options.policy.as_ref().or(active.as_ref()).unwrap_or(&unchanged);
-    let then = Standing { policy, mode: options.mode.unwrap_or(mode) };
+    let midstream = options.midstream.map_or(config.midstream, Midstream::value);
+    let picks_up = midstream == MIDSTREAM_PICKUP;
+    let then = Standing { policy, mode: options.mode.unwrap_or(mode), picks_up };
     let surroundings = look(instance, &interfaces)?;
     // Through an interface that is not attached, everything can be reached.
-    let now = active.as_ref().filter(|_| added.is_empty()).map(|policy| Standing { policy, mode });
+    let now = active.as_ref().filter(|_| added.is_empty()).map(|policy| Standing { policy, mode, picks_up });
     let mut warnings = decide(&judge(now, then, &surroundings), then.mode, options.force, None)?;
     if let Some(waiting) = locked.waiting().filter(|_| !added.is_empty())
         && let Ok(policy) = generation::policy(instance, waiting.fallback_generation)
     {
-        let later = Standing { policy: &policy, mode: waiting.fallback_mode };
+        let later = Standing { policy: &policy, mode: waiting.fallback_mode, picks_up };
         warnings.extend(decide(&judge(Some(then), later, &surroundings), later.mode, options.force, Some(&waiting))?);
     }
     let now_ns = monotonic_ns()?;
     // With an interface, the grace period starts anew.
     let grace_ns = u64::from(options.grace_s) * 1_000_000_000;
     let until = if added.is_empty() { config.grace_until_ns } else { now_ns.saturating_add(grace_ns) };
-    let midstream = options.midstream.map_or(config.midstream, Midstream::value);
     if options.adopt == Some(false) && then.mode == Mode::Enforce && denies_midstream(midstream, until, now_ns) {
         let begins = |connection: &&Connection| mode == Mode::Observe || added.contains(&connection.interface);
         if let Some(unseen) = surroundings.connections.iter().filter(|it| it.is_unseen).find(begins) {
@@ -161,24 +164,30 @@ const SHOWN: usize = 10;
 fn decide(judged: &Judged, mode: Mode, force: bool, undone: Option<&Waiting>) -> Result<Vec<String>> {
     let when = undone.map_or_else(String::new, |waiting| format!("when {} holds again, ", waiting.fallback()));
     let mut warnings = Vec::new();
-    for (connection, answer) in &judged.cut {
-        let by = format!("`{}` is denied by {} ({})", connection.packet(), answer.rule, answer.reason.name());
+    let cut = judged.cut.iter().map(|(connection, answer)| {
+        let packet = connection.packet();
+        let rule = format!(
+            "rule me allow {} tcp from {} to {} port {} priority 0",
+            packet.direction.name(),
+            packet.source,
+            packet.destination,
+            packet.destination_port
+        );
+        let by = format!("`{packet}` is denied by {} ({})", answer.rule, answer.reason.name());
+        (by, format!("let yourself in, by `{rule}` say, or use --force"))
+    });
+    let lacking = judged.lacking.iter().map(|(connection, need)| {
+        (format!("`{}` {need}", connection.packet()), format!("{}, or use --force", need.remedy()))
+    });
+    for (by, hint) in cut.chain(lacking) {
         match (mode, force) {
             (Mode::Observe, _) => {
                 warnings.push(format!("{when}to enforce this would cut off your own connection: {by}"));
             }
             (Mode::Enforce, true) => warnings.push(format!("{when}this cuts off your own connection: {by}")),
             (Mode::Enforce, false) => {
-                let packet = connection.packet();
-                let rule = format!(
-                    "rule me allow {} tcp from {} to {} port {} priority 0",
-                    packet.direction.name(),
-                    packet.source,
-                    packet.destination,
-                    packet.destination_port
-                );
                 return Err(Error::new(Code::Lockout, format!("{when}this would cut off your own connection: {by}"))
-                    .hint(format!("nothing was changed; let yourself in, by `{rule}` say, or use --force")));
+                    .hint(format!("nothing was changed; {hint}")));
             }
         }
     }
