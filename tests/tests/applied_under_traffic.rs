@@ -166,6 +166,8 @@ fn take_turns(lab: &Lab, applies: u32) -> Result<()> {
         ensure!(packets(name)? > 0, "{name} has decided nothing");
     }
     ensure!(events > 0, "nothing was looked at");
+    let reasons = &lab.stats()?["reasons"];
+    ensure!(reasons["no-policy"].is_null(), "packets that no policy has judged: {reasons}");
     println!("{applies} applies in {took:?} under {sent} packets: {events} decisions looked at, no mixture");
     Ok(())
 }

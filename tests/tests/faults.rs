@@ -1,6 +1,11 @@
 //! Wrong input, and programs killed at any instant: a clear error, the right exit code, and nothing half done.
 
-use std::{fs, os::unix::fs::chown, thread, time::Duration};
+use std::{
+    fs,
+    os::{fd::AsRawFd, unix::fs::chown},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use mseg_tests::{
@@ -32,6 +37,7 @@ on_both_hooks! {
     detach_all_beside_a_foreign_file_does_nothing,
     pinned_map_of_another_layout_is_refused,
     broken_policy_is_shown_and_changes_nothing,
+    table_in_the_wrong_place_is_found_and_replaced,
     killed_daemon_changes_nothing,
     killed_msegctl_changes_nothing_or_everything,
     killed_loader_can_be_repeated,
@@ -203,7 +209,7 @@ fn pinned_map_of_another_layout_is_refused(lab: &Lab) -> Result<()> {
     })?;
     lab.run("msegctl", &["session", "list"])?.exits(6)?.complains(&["SESSIONS"])?;
     let ran = lab.run("mseg-loader", &["attach", PROTECTED, "--hook", lab.hook().name()])?.exits(6)?;
-    ran.complains(&["SESSIONS", "40", "80", "106496"])?;
+    ran.complains(&["SESSIONS", "40", "80", "104448"])?;
     lab.is_attached()?;
     // Detaching must stay possible: it is the way out.
     lab.run("mseg-loader", &["detach", "--all"])?.ok()?;
@@ -227,6 +233,29 @@ fn broken_policy_is_shown_and_changes_nothing(lab: &Lab) -> Result<()> {
     lab.run("msegctl", &["rule", "add", "web", "allow", "in", "tcp"])?;
     ensure!(lab.ctl(&["policy", "show"])?.stdout == before, "the policy is unchanged");
     tcp::is_denied(&lab.client, lab::server(81)[0])
+}
+
+fn table_in_the_wrong_place_is_found_and_replaced(lab: &Lab) -> Result<()> {
+    let deny = WEB.replace("allow in tcp", "deny in tcp");
+    lab.attach(&["--policy", lab.policy(&deny)?, "--mode", "enforce"])?;
+    let web = lab.policy(WEB)?;
+    lab.ctl(&["policy", "apply", web])?;
+    let listener = tcp::listen(&lab.server, lab::server(80)[0])?;
+    tcp::connect(&lab.client, &listener)?.exchange(10, 10)?;
+    lab.mounts.run(|| -> Result<()> {
+        let directory = std::path::Path::new(BPFFS).join("mseg/default");
+        let table = bpf::open_pin(&directory.join("policy/1/VERDICTS"))?;
+        let tables = bpf::open_pin(&directory.join("maps/VERDICTS"))?;
+        Ok(bpf::update(&tables, 2, &table.as_raw_fd().to_ne_bytes())?)
+    })?;
+    tcp::is_denied(&lab.client, lab::server(80)[0])?;
+    let found = ["generation 2 is not where the programs look for it", "policy apply"];
+    lab.run("msegctl", &["policy", "show"])?.exits(6)?.complains(&found)?;
+    let doctor = lab.run("msegctl", &["doctor"])?;
+    ensure!(!doctor.status.success() && doctor.stdout.contains(found[0]), "{doctor}");
+    lab.ctl(&["policy", "apply", web])?;
+    tcp::connect(&lab.client, &listener)?.exchange(10, 10)?;
+    lab.ctl(&["policy", "show"]).map(drop)
 }
 
 fn killed_daemon_changes_nothing(lab: &Lab) -> Result<()> {

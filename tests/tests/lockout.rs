@@ -2,17 +2,26 @@
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
-    os::{fd::OwnedFd, unix::fs::symlink},
+    os::{
+        fd::OwnedFd,
+        unix::{fs::symlink, process::CommandExt},
+    },
     process::{Output, Stdio},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use mseg_tests::{
     documents::{expect, number},
     interface::{self, End},
     lab::{self, CLIENT_V4, Lab, PROTECTED, SERVER_V4},
     on_both_hooks,
     traffic::tcp,
+};
+use nix::{
+    errno::Errno,
+    libc,
+    pty::openpty,
+    unistd::{getpgrp, setsid},
 };
 use serde_json::Value;
 
@@ -23,6 +32,7 @@ const FAILSAFE: &str = "default in deny\ndefault out allow\n";
 
 on_both_hooks! {
     change_that_cuts_off_the_caller_is_refused_and_names_the_rule,
+    change_that_takes_what_the_connection_needs_is_refused,
     dry_run_warns_of_a_change_that_cuts_off_the_caller,
     variable_that_cannot_be_read_is_a_warning,
     forced_change_is_made,
@@ -31,6 +41,7 @@ on_both_hooks! {
     rule_that_cuts_off_the_caller_is_not_added,
     attach_that_cuts_off_the_caller_is_refused,
     connection_that_sshd_has_accepted_is_the_callers,
+    log_in_of_somebody_may_be_that_of_a_terminal_which_descends_from_none,
     session_that_was_picked_up_is_judged_as_it_is,
     open_connection_that_would_not_be_adopted_is_not_cut,
     enforcing_does_not_cut_a_connection_without_a_session,
@@ -91,6 +102,31 @@ fn change_that_cuts_off_the_caller_is_refused_and_names_the_rule(lab: &Lab) -> R
     }
     // Without a connection, as on a console, the same passes.
     lab.ctl(&["policy", "apply", lab.policy(CLOSED)?])?;
+    Ok(())
+}
+
+fn change_that_takes_what_the_connection_needs_is_refused(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    let before = generation(lab)?;
+    let [v4, v6] = <[_; 2]>::try_from(connections(lab)?).map_err(|_| anyhow!("there are two families"))?;
+    let no_nd = "default in deny\nbuiltin nd off\nrule tcp0 allow in tcp\n";
+    let short = "timeout tcp-established 1s\n";
+    for (connection, text, says) in [
+        (&v4.1, "builtin arp off\n", "`builtin arp off`"),
+        (&v6.1, no_nd, "neighbour discovery is denied by default-in"),
+        (&v4.1, short, "`timeout tcp-established`"),
+        (&v6.1, short, "`timeout tcp-established`"),
+    ] {
+        let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(text)?])?;
+        ended(&ran, 7, &[says, "your own connection", "--force"])?;
+    }
+    ensure!(generation(lab)? == before, "nothing was applied");
+    // Each does without what the other needs.
+    for (connection, text) in [(&v6.1, "builtin arp off\n"), (&v4.1, no_nd)] {
+        let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", "--dry-run", lab.policy(text)?])?;
+        ended(&ran, 0, &[])?;
+        ensure!(!errors(&ran).contains("your own connection"), "{}", errors(&ran));
+    }
     Ok(())
 }
 
@@ -201,6 +237,35 @@ fn connection_that_sshd_has_accepted_is_the_callers(lab: &Lab) -> Result<()> {
         command.env("PATH", mseg_tests::bpffs::PROGRAMS).stdin(Stdio::from(OwnedFd::from(connection.server)));
         ended(&command.output()?, code, if code == 7 { &["default-in"] } else { &[] })?;
     }
+    Ok(())
+}
+
+fn log_in_of_somebody_may_be_that_of_a_terminal_which_descends_from_none(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    let listener = tcp::listen(&lab.server, lab::server(22)[0])?;
+    let connection = tcp::connect(&lab.client, &listener)?;
+    lab.mounts.run(|| symlink("/bin/sh", "/run/sshd"))?;
+    let mut sshd = lab.place().command("/run/sshd", &["-c", "read line"]);
+    let mut sshd = sshd.stdin(Stdio::from(OwnedFd::from(connection.server))).spawn()?;
+    let apply = ["policy", "apply", lab.policy(CLOSED)?];
+    let on_terminal = || -> Result<Output> {
+        let terminal = openpty(None, None)?;
+        let mut command = lab.place().command("msegctl", &apply);
+        // The leader of a group can lead no session.
+        command.stdin(Stdio::from(terminal.slave)).process_group(getpgrp().as_raw());
+        // SAFETY: both are system calls, and touch no memory.
+        unsafe {
+            command.pre_exec(|| {
+                setsid()?;
+                Errno::result(libc::ioctl(0, libc::TIOCSCTTY, 0)).map(drop).map_err(Into::into)
+            });
+        }
+        Ok(command.output()?)
+    };
+    ended(&on_terminal()?, 7, &["your own connection", "default-in"])?;
+    drop(connection.client);
+    sshd.wait()?;
+    ended(&on_terminal()?, 0, &[])?;
     Ok(())
 }
 

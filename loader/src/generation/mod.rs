@@ -117,9 +117,9 @@ fn staying(kept: &[u32], next: u32) -> Vec<u32> {
     kept.iter().copied().filter(|generation| generation % POLICY_SLOTS != next % POLICY_SLOTS).collect()
 }
 
-/// What is so if the active generation has this canonical text already.
+/// What is so if the active generation has this canonical text already, and is where the programs look for it.
 fn unchanged(instance: &Instance, generation: u32, text: &str) -> Result<Option<Applied>> {
-    if former(instance, generation)?.as_deref() != Some(text) {
+    if former(instance, generation)?.as_deref() != Some(text) || !in_slot(instance, generation)? {
         return Ok(None);
     }
     let header = instance.policy_header(generation)?;

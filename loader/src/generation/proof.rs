@@ -3,7 +3,7 @@
 
 use mseg_ebpf::abi::policy::PolicyHeader;
 
-use super::waiting::msegctl;
+use super::{in_slot, waiting::msegctl};
 use crate::{
     compile::{self, RuleIds},
     error::{Code, Error, Result},
@@ -44,13 +44,20 @@ fn prove(instance: &Instance, generation: u32) -> Result<Proven> {
     // With the ids that its own maps say.
     let mut ids = RuleIds::from_names(instance.policy_rule_names(&[generation])?);
     let compiled = compile::compile(&policy, &mut ids)?;
+    if !in_slot(instance, generation)? {
+        return Err(damaged(instance, format!("policy generation {generation} is not where the programs look for it")));
+    }
     let tables = instance.tables(generation)?.ok_or_else(|| not_kept(instance, generation))?;
     if !tables.says_the_same(&compiled.tables) {
         let message = format!("the maps of policy generation {generation} do not hold what its text says");
-        let hint = format!("apply a policy file again: {}", msegctl(instance, "policy apply FILE"));
-        return Err(Error::new(Code::Abi, message).hint(hint));
+        return Err(damaged(instance, message));
     }
     Ok(Proven { header, text, policy })
+}
+
+fn damaged(instance: &Instance, message: String) -> Error {
+    let hint = format!("apply a policy file again: {}", msegctl(instance, "policy apply FILE"));
+    Error::new(Code::Abi, message).hint(hint)
 }
 
 /// The policy of a generation's text.

@@ -1,5 +1,6 @@
 //! By which connections the caller is here: `$SSH_CONNECTION`, his own or that of a process he descends from, and what
-//! sshd or another server of logins holds that he descends from.
+//! sshd or another server of logins holds that he descends from; in a terminal that descends from none, what any of them
+//! holds.
 
 use std::{
     collections::HashSet,
@@ -60,7 +61,12 @@ pub(super) fn look(
     }
     // Without it sockets are taken for what the wire has.
     let tracked = conntrack::read().unwrap_or_default();
-    let flows = flows(named, &held, &sockets, &tracked);
+    let mut flows = flows_of(named, &held, &sockets, &tracked);
+    if flows.is_empty() && said.is_none() && is_on_pseudo_terminal() {
+        // In a terminal multiplexer that knows of no log-in, or by su from another's: any of those that are here may be his.
+        let all = processes().filter(|process| serves_logins(process)).flat_map(|process| inodes(&process)).collect();
+        flows = flows_of(None, &all, &sockets, &tracked);
+    }
     let mut connections = Vec::new();
     if !flows.is_empty() {
         let mut ways = Ways::new(attached).map_err(|e| Error::system("read addresses and links", &e))?;
@@ -90,7 +96,12 @@ fn without_neighbours() -> Vec<String> {
 
 /// The flows that count. A variable can outlive its connection, as in a terminal multiplexer: then those that came in at
 /// the same port count in its place, or it alone if there are none.
-fn flows(said: Option<(Endpoint, Endpoint)>, held: &HashSet<u32>, sockets: &Sockets, tracked: &[Tracked]) -> Vec<Flow> {
+fn flows_of(
+    said: Option<(Endpoint, Endpoint)>,
+    held: &HashSet<u32>,
+    sockets: &Sockets,
+    tracked: &[Tracked],
+) -> Vec<Flow> {
     let found = flow::of_sockets(sockets, tracked);
     let open: Vec<(&Socket, Flow)> = sockets
         .connected
@@ -167,6 +178,20 @@ fn variable(process: &Path) -> Option<String> {
     String::from_utf8(value.to_vec()).ok()
 }
 
+/// Whether the controlling terminal is a pseudo-terminal: major numbers 136 to 143 (Documentation/admin-guide/devices.txt).
+fn is_on_pseudo_terminal() -> bool {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name, which may hold anything: state, parent, group, session, terminal (proc_pid_stat(5)).
+    let terminal = stat.rsplit(')').next().and_then(|rest| rest.split_ascii_whitespace().nth(4)?.parse::<u32>().ok());
+    terminal.is_some_and(|device| (136..=143).contains(&(device >> 8 & 0xfff)))
+}
+
+/// The directories in /proc of all processes.
+fn processes() -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok()).map(|entry| entry.path())
+}
+
 fn serves_logins(process: &Path) -> bool {
     let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
     LOGIN_SERVERS.iter().any(|server| name.trim_end().split('-').next() == Some(server))
@@ -202,7 +227,7 @@ mod tests {
     }
 
     fn clients(said: Option<&str>, held: &[u32], sockets: &Sockets) -> Vec<String> {
-        let flows = flows(said.and_then(parse), &held.iter().copied().collect(), sockets, &[]);
+        let flows = flows_of(said.and_then(parse), &held.iter().copied().collect(), sockets, &[]);
         flows.iter().map(|flow| flow.client.to_string()).collect()
     }
 

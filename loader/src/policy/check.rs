@@ -1,6 +1,6 @@
 //! What statements must agree on with each other: the sets that they name, and the families of their addresses.
 
-use std::{collections::HashSet, ops::Range};
+use std::{collections::BTreeSet, ops::Range};
 
 use ipnet::IpNet;
 
@@ -25,7 +25,9 @@ pub(super) struct Check<'a> {
     policy: &'a Policy,
     sets: Sets<'a>,
     /// Sets with errors, of which nothing is known but that they exist.
-    broken: &'a HashSet<String>,
+    broken: &'a BTreeSet<String>,
+    /// The set whose members are looked at.
+    within: Option<&'a str>,
     /// There may be sets that were not read.
     incomplete: bool,
     /// Families of each set's members.
@@ -37,12 +39,13 @@ pub(super) struct Check<'a> {
 impl<'a> Check<'a> {
     pub(super) fn new(
         policy: &'a Policy,
-        broken: &'a HashSet<String>,
+        broken: &'a BTreeSet<String>,
         incomplete: bool,
         problems: &'a mut Problems,
     ) -> Self {
         let families = vec![0; policy.defines.len()];
-        Self { policy, sets: Sets::new(&policy.defines), broken, incomplete, families, unknown: 0, problems }
+        let sets = Sets::new(&policy.defines);
+        Self { policy, sets, broken, within: None, incomplete, families, unknown: 0, problems }
     }
 
     /// Unknown sets within sets, and sets that contain themselves. Comes before any selector.
@@ -52,8 +55,10 @@ impl<'a> Check<'a> {
         for index in order {
             let (file, site) = &sites[index];
             self.problems.enter(*file);
+            self.within = Some(&policy.defines[index].name);
             self.families[index] = self.list(&policy.defines[index].members, site);
         }
+        self.within = None;
         for cycle in cycles {
             let define = &policy.defines[cycle.define];
             let (file, site) = &sites[cycle.define];
@@ -104,8 +109,10 @@ impl<'a> Check<'a> {
         self.unknown += 1;
         let mut problem = Problem::found(span, "unknown set", name, "no `define` makes it");
         if self.unknown <= SUGGESTIONS {
-            problem.help =
-                words::similar(name, self.sets.names().take(COMPARED)).map(|meant| format!("did you mean `{meant}`?"));
+            let broken = self.broken.iter().map(String::as_str);
+            let names = self.sets.names().take(COMPARED).chain(broken.take(COMPARED));
+            let others = names.filter(|other| Some(*other) != self.within);
+            problem.help = words::similar(name, others).map(|meant| format!("did you mean `{meant}`?"));
         }
         self.problems.push(problem);
     }

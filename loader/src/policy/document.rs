@@ -1,7 +1,7 @@
 //! A whole policy: the statements of its files, each about something of its own.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     ops::Range,
 };
 
@@ -59,7 +59,7 @@ pub(super) struct Document<'s> {
     /// File and line in which a thing was first said, by what it is and its name.
     first: HashMap<(&'static str, String), (usize, usize)>,
     /// Sets with errors: known, but not what they hold.
-    broken: HashSet<String>,
+    broken: BTreeSet<String>,
     /// Something could not be read, and nobody knows which sets it would have defined.
     incomplete: bool,
     /// In the order of the model, each with its file.
@@ -76,7 +76,7 @@ impl<'s> Document<'s> {
             policy: Policy::default(),
             sources,
             first: HashMap::new(),
-            broken: HashSet::new(),
+            broken: BTreeSet::new(),
             incomplete: false,
             defines: Vec::new(),
             rules: Vec::new(),

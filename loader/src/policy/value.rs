@@ -202,8 +202,8 @@ impl Line<'_, '_> {
                     let message = format!("{} is not a prefix length", quote(text));
                     let mask = text.parse::<Ipv4Addr>().ok().and_then(|mask| ipnet::ipv4_mask_to_prefix(mask).ok());
                     let label = format!("expected a number 0 to {longest} after `/`");
-                    match mask {
-                        Some(length) if longest == 32 => {
+                    match mask.or_else(|| decimal(text.trim_start_matches('0')).and_then(|n| u8::try_from(n).ok())) {
+                        Some(length) if length <= longest && (mask.is_none() || longest == 32) => {
                             self.wrong_help(span.clone(), message, label, format!("write `{address}/{length}`"));
                         }
                         _ => self.wrong(span.clone(), message, label),
@@ -257,7 +257,7 @@ impl Line<'_, '_> {
                 let message = format!("the range {} is empty", quote(word));
                 self.wrong_help(span, message, "expected the lower port first", format!("write `{last}-{first}`"));
             }
-            _ => self.wrong(span, format!("{} is not a port", quote(word)), format!("expected {OPTIONS}")),
+            _ => self.not_a_number(span, word, "a port", OPTIONS),
         }
         None
     }
@@ -308,9 +308,22 @@ impl Line<'_, '_> {
         let (word, span) = self.word(what, &options)?;
         let number = decimal(word).and_then(|number| u16::try_from(number).ok()).filter(|number| *number <= max);
         if number.is_none() {
-            self.wrong(span, format!("{} is not {what}", quote(word)), format!("expected {options}"));
+            self.not_a_number(span, word, what, &options);
         }
         number
+    }
+
+    /// A word with leading zeros may be meant as octal: it is refused, and its decimal reading offered.
+    fn not_a_number(&mut self, span: Range<usize>, word: &str, what: &str, options: &str) {
+        let trimmed = word.split('-').map(|digits| match digits.trim_start_matches('0') {
+            "" => "0",
+            rest => rest,
+        });
+        let decimals = trimmed.collect::<Vec<_>>();
+        let help = decimals.iter().all(|digits| decimal(digits).is_some()).then(|| decimals.join("-"));
+        let help = help.filter(|help| help != word).map(|help| format!("write `{help}`"));
+        let (message, label) = (format!("{} is not {what}", quote(word)), format!("expected {options}"));
+        self.report(Problem { span, message, label, help });
     }
 
     /// A name the kernel would take for an interface.
@@ -370,8 +383,9 @@ fn unquoted(quoted: &str) -> Result<String, &str> {
     Ok(text)
 }
 
-/// Decimal digits and nothing else.
+/// Decimal digits without leading zeros, and nothing else.
 fn decimal(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.len() <= 9 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = digits && (text == "0" || !text.starts_with('0'));
     digits.then(|| text.parse().ok()).flatten()
 }

@@ -9,7 +9,7 @@ use mseg::{
     instance::{Access, Instance, Table},
     view::{Context, Filter, Record, SessionId, SessionView, is_expired, last_seen},
 };
-use mseg_ebpf::abi::session::{Session, SessionKey};
+use mseg_ebpf::abi::session::{Session, SessionKey, SessionState};
 
 pub(crate) use row::SessionRow;
 
@@ -199,7 +199,7 @@ fn live(instance: &Instance, context: &Context, filter: &Filter, each: Each<'_, 
 /// Sessions that a change of policy concerns.
 #[derive(Clone, Copy, Debug, serde::Serialize, schemars::JsonSchema)]
 pub(crate) struct Rejudged {
-    /// Sessions that are not expired.
+    /// Sessions that are neither expired nor closed.
     pub(crate) live: u64,
     /// Those of them that were judged in another generation, and are judged again by their next packet.
     pub(crate) to_rejudge: u64,
@@ -210,6 +210,10 @@ impl Rejudged {
     pub(crate) fn count(instance: &Instance, context: &Context, generation: Option<u32>) -> Result<Self> {
         let mut counted = Self { live: 0, to_rejudge: 0 };
         live(instance, context, &Filter::default(), &mut |(_, session)| {
+            // What is over has nothing to lose.
+            if session.state == SessionState::Closed {
+                return ControlFlow::Continue(());
+            }
             counted.live += 1;
             counted.to_rejudge += u64::from(Some(session.generation) != generation);
             ControlFlow::Continue(())

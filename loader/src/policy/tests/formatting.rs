@@ -35,7 +35,7 @@ fn line() -> impl Strategy<Value = String> {
     let statement = proptest::sample::select(vec![
         "",
         "default  in deny",
-        "rule a allow in 6 to {10.0.0.0/8,x}  port 080",
+        "rule a allow in 6 to {10.0.0.0/8,x}  port 80-80",
         "define x={ ::1/128 , file  \"a\\\"#b\" }",
         "include\t\"x y\"",
         "timeout icmp 3600s",

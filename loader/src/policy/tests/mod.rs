@@ -64,7 +64,7 @@ fn the_canonical_text_is_short_and_complete() {
         ("web allow in tcp to any port 80", "rule web allow in tcp from any to any port 80"),
         ("rule web allow in tcp from any to any", "rule web allow in tcp"),
         ("a deny both any from {10.0.0.1/32,office} to any # x", "rule a deny both any from 10.0.0.1,office to any"),
-        ("a allow in 6 to any port { 80-80, 081 }", "rule a allow in tcp from any to any port 80,81"),
+        ("a allow in 6 to any port { 80-80, 81 }", "rule a allow in tcp from any to any port 80,81"),
         ("a allow in 47", "rule a allow in 47"),
         ("a allow in icmp type 8 code 0", "rule a allow in icmp type echo-request code 0"),
         ("a allow in icmpv6 type 200", "rule a allow in icmpv6 type 200"),
@@ -120,6 +120,13 @@ fn an_error_is_shown_with_file_line_column_caret_and_what_was_meant() {
 }
 
 #[test]
+fn a_set_with_a_mistake_of_its_own_is_offered_and_the_one_that_is_defined_is_not() {
+    let errors = parse("test", "define offise = 10.0.0.0/33\ndefine offic = { offics }\n").unwrap_err();
+    let text = errors.to_string();
+    assert!(text.contains("did you mean `offise`?") && !text.contains("did you mean `offic`?"), "{text}");
+}
+
+#[test]
 fn every_kind_of_mistake_is_named_at_its_place() {
     for (text, column, message, rest) in [
         ("allow in tcp", 1, "expected a statement, found `allow`", "begins with `rule`"),
@@ -161,6 +168,9 @@ fn every_kind_of_mistake_is_named_at_its_place() {
         ("rule a deny in tcp from offce\ndefine office = 10.0.0.1", 25, "unknown set `offce`", "did you mean `office`"),
         ("rule a deny in tcp port 80", 20, "expected a clause", "`to any port ...`"),
         ("rule a deny in tcp to any port 65536", 32, "`65536` is not a port", "0 to 65535"),
+        ("rule a deny in tcp to any port 080", 32, "`080` is not a port", "write `80`"),
+        ("rule a deny in tcp to any port 01-080", 32, "`01-080` is not a port", "write `1-80`"),
+        ("rule a deny in tcp from 10.0.0.0/08", 25, "`08` is not a prefix length", "write `10.0.0.0/8`"),
         ("rule a deny in tcp to any port 9-3", 32, "the range `9-3` is empty", "write `3-9`"),
         ("rule a deny in tcp to any port any", 32, "expected a port", "leave `port` out"),
         ("rule a deny in icmp to any port 80", 28, "protocol `icmp` has no ports", "`tcp`, `udp` or `sctp`"),
