@@ -430,15 +430,23 @@ fn connection_that_arrives_elsewhere_than_its_answers_leave_goes_on_if_either_in
     expect(&judged_at("answers0")?, "/adopted", 1)?;
     connection.exchange(1000, 1000)?;
     expect(&lab.session("tcp", 8080)?, "/interface", "answers0")?;
-    // Nor does it matter how much was seen of it, observing, before a policy came.
-    lab.detach_all()?;
-    expect(&attach(lab, &[PROTECTED, "answers0"], &["--midstream", "strict"])?, "/adopted", 1)?;
-    connection.exchange(1000, 1000)?;
-    lab.ctl(&["policy", "apply", only_at(PROTECTED)?])?;
-    connection.exchange(1000, 1000)?;
-    lab.ctl(&["mode", "set", "enforce"])?;
-    connection.exchange(1000, 1000)?;
-    expect(&lab.session("tcp", 8080)?, "/interface", PROTECTED)
+    // Nor does it matter how much was seen of it, observing, before a policy came; or who was heard first, be it a stranger.
+    for options in [&["--midstream", "strict"][..], &["--no-adopt", "--midstream", "pickup"]] {
+        lab.detach_all()?;
+        attach(lab, &[PROTECTED, "answers0"], options)?;
+        if options.len() == 2 {
+            guess(lab, "answers1", std::slice::from_ref(&connection), 12_345, ACK)?;
+        }
+        connection.exchange_to_client(1000)?;
+        connection.exchange(1000, 1000)?;
+        lab.ctl(&["policy", "apply", only_at(PROTECTED)?])?;
+        connection.exchange(1000, 1000)?;
+        lab.ctl(&["mode", "set", "enforce"])?;
+        connection.exchange(1000, 1000)?;
+        expect(&lab.session("tcp", 8080)?, "/interface", PROTECTED)?;
+        expect(&lab.session("tcp", 8080)?, "/direction", "in")?;
+    }
+    Ok(())
 }
 
 fn full_table_is_reported_and_nobody_is_pushed_out(lab: &Lab) -> Result<()> {
@@ -543,7 +551,7 @@ fn stranger_does_not_cut_off_an_adopted_connection(lab: &Lab) -> Result<()> {
     enforce(lab, &[])?;
     // Ahead of the connection's numbers and behind.
     for (sequence, flags) in [(0x1234_5678_u32, ACK), (0x9234_5678, ACK), (0x5234_5678, FIN | ACK)] {
-        guess(lab, &open.inbound, sequence, flags)?;
+        guess(lab, PEER, &open.inbound, sequence, flags)?;
         open.inbound.iter_mut().try_for_each(|connection| connection.exchange(1000, 1000))?;
     }
     expect(&lab.stats()?, "/packets/denied", 0)
@@ -552,7 +560,7 @@ fn stranger_does_not_cut_off_an_adopted_connection(lab: &Lab) -> Result<()> {
 fn fin_of_a_stranger_does_not_let_an_adopted_connection_expire(lab: &Lab) -> Result<()> {
     let mut open = Open::new(lab)?;
     enforce(lab, &[])?;
-    guess(lab, &open.inbound, 0x1234_5678, FIN | ACK)?;
+    guess(lab, PEER, &open.inbound, 0x1234_5678, FIN | ACK)?;
     for connection in &mut open.inbound {
         let session = lab.session("tcp", connection.client.local_addr()?.port())?;
         expect(&session, "/tcp_state", "established")?;
@@ -581,7 +589,7 @@ const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
 /// Segments in the clients' names, past their stack, with numbers of their own.
-fn guess(lab: &Lab, connections: &[tcp::Connection], sequence: u32, flags: u8) -> Result<()> {
+fn guess(lab: &Lab, interface: &str, connections: &[tcp::Connection], sequence: u32, flags: u8) -> Result<()> {
     let mut frames = Vec::new();
     for connection in connections {
         let (client, server) = (connection.client.local_addr()?, connection.client.peer_addr()?);
@@ -590,5 +598,5 @@ fn guess(lab: &Lab, connections: &[tcp::Connection], sequence: u32, flags: u8) -
         let packet = packets::tcp(client, server, segment, b"x");
         frames.push(packets::to_server(&packets::ip(client.ip(), server.ip(), packets::protocol::TCP, &packet)));
     }
-    frames::send_frames(&lab.client, PEER, &frames)
+    frames::send_frames(&lab.client, interface, &frames)
 }

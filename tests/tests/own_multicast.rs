@@ -31,6 +31,7 @@ fn ones_own_multicast_and_broadcast_come_back(lab: &Lab) -> Result<()> {
             socket.recv(&mut [0; 16]).with_context(|| format!("what was sent to {to} does not come back"))?;
         ensure!(received == 5);
     }
+    ensure!(lab.reason("own-copy")? >= 2, "the copies are taken for something else: {}", lab.stats()?["reasons"]);
     ensure!(lab.reason("not-ip")? == 0, "its own packets are taken for something else: {:#?}", lab.denied(&[])?);
     Ok(())
 }

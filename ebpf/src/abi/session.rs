@@ -128,9 +128,6 @@ pub const MAY_LEAVE: u8 = 1 << 6;
 pub const TURNED_AROUND: u8 = 1 << 2;
 /// [`Session::fins`]: user space has put it in, and the kernel's sockets or nf_conntrack say who opened it.
 pub const ADOPTED: u8 = 1 << 3;
-/// [`Session::fins`], where [`ADOPTED`] is: a packet of the client was seen to arrive at the session's interface, which the
-/// host's route to it only suggests. What was adopted is never [`TURNED_AROUND`].
-pub const ARRIVES: u8 = TURNED_AROUND;
 /// [`Session::fins`]: the host itself sent the first packet, and forwarded it for nobody.
 pub const OWN: u8 = 1 << 4;
 
@@ -184,7 +181,7 @@ pub struct Session {
     /// `FLAG_*`. First of its word, so that a changed one is an aligned store.
     pub flags: u8,
     /// FINs seen: bit 0 the client's, bit 1 the server's. And [`PASSES_THROUGH`], [`PASSES_ON`], [`MAY_LEAVE`], [`OWN`],
-    /// [`ADOPTED`], and [`TURNED_AROUND`] or [`ARRIVES`].
+    /// [`ADOPTED`] and [`TURNED_AROUND`].
     pub fins: u8,
     /// State.
     pub state: SessionState,

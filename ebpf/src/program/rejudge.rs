@@ -5,8 +5,8 @@ use mseg_ebpf::{
         policy::{DIRECTION_IN, DIRECTION_OUT},
         rule,
         session::{
-            FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LOG, FLAG_OUT, FLAG_SAMPLED, MAY_LEAVE, OWN,
-            PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TURNED_AROUND, TcpState,
+            FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LOG, FLAG_OUT, FLAG_PICKED_UP, FLAG_SAMPLED,
+            MAY_LEAVE, OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TURNED_AROUND, TcpState,
         },
     },
     packet::{protocol, transport::icmp_type},
@@ -176,7 +176,9 @@ fn turned(env: &Env, session: &Session, sender_is_lower: u32) -> (u8, u32) {
     } else if session.fins & PASSES_THROUGH != 0 || session.ifindex == sessions::LOOPBACK {
         (flags, session.ifindex)
     } else {
-        (flags ^ FLAG_OUT, session.ifindex)
+        // What the host was taken to have opened leaves by its route; the other side may arrive elsewhere.
+        let tells = session.flags & FLAG_OUT != 0 && !from_client(session, sender_is_lower != 0) && env.arrives();
+        (flags ^ FLAG_OUT, if tells { env.ifindex } else { session.ifindex })
     }
 }
 
@@ -197,8 +199,9 @@ pub extern "C" fn doubt(env: *const Env, key: *const SessionKey, session: *const
     let mut doubt = 0;
     // Elsewhere than where the route to it leads it may be made up, by who is behind NAT in the name that this gives. The kernel
     // drops what arrives in the host's own (fib_validate_source); a bridge has no routes.
-    if is_misplaced(env, session, sender_is_lower, denied)
-        && classify::question().is_some_and(|question| question.routed == env.ifindex || question.routed == 0)
+    if (is_misplaced(env, session, sender_is_lower, denied)
+        && classify::question().is_some_and(|question| question.routed == env.ifindex || question.routed == 0))
+        || is_suggested(env, session, sender_is_lower, denied)
     {
         doubt |= PLACED;
     }
@@ -215,6 +218,18 @@ pub extern "C" fn doubt(env: *const Env, key: *const SessionKey, session: *const
 pub(crate) fn is_misplaced(env: &Env, session: &Session, sender_is_lower: u32, denied: bool) -> bool {
     may_be_misplaced(session)
         && (denied || session.flags & FLAG_OUT != 0)
+        && from_client(session, sender_is_lower != 0)
+        && arrives_elsewhere(env, session)
+}
+
+/// Whether the client's packets arrive elsewhere than the host's route to it suggests, where a session is `denied` that was
+/// adopted; or than those did by which one of the host was picked up. Who sends there in the client's name could as well open
+/// a connection of these ends there, if the policy allows that.
+#[inline(always)]
+pub(crate) fn is_suggested(env: &Env, session: &Session, sender_is_lower: u32, denied: bool) -> bool {
+    denied
+        && session.flags & (FLAG_OUT | FLAG_PICKED_UP) == FLAG_PICKED_UP
+        && (!session.is_guessed() || session.to_server.packets == 0 || session.fins & (PASSES_ON | PASSES_THROUGH) == 0)
         && from_client(session, sender_is_lower != 0)
         && arrives_elsewhere(env, session)
 }
@@ -264,8 +279,9 @@ pub extern "C" fn place(env: *const Env, key: *const SessionKey, session: *mut S
     sources::release(env, key, session);
     // SAFETY: as in `tables::is_expired`. Two CPUs at once write the same, or each where its packet arrived.
     unsafe {
+        let on = if may_be_misplaced(&*session) { PASSES_ON } else { 0 };
         (*session).ifindex = env.ifindex;
-        store(&raw mut (*session).fins, (*session).fins & !MAY_LEAVE | PASSES_ON);
+        store(&raw mut (*session).fins, (*session).fins & !MAY_LEAVE | on);
         store(&raw mut (*session).flags, (*session).flags & !FLAG_OUT);
     }
     1

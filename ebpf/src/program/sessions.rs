@@ -5,8 +5,8 @@ use mseg_ebpf::{
         policy::timeout,
         reason::Reason,
         session::{
-            ADOPTED, ARRIVES, FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT,
-            FLAG_SAMPLED, MAY_LEAVE, OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
+            FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LIBERAL, FLAG_OUT, FLAG_SAMPLED, MAY_LEAVE,
+            OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TcpState,
         },
         stats::VERDICT_ALLOWED,
         time,
@@ -306,8 +306,8 @@ pub(crate) fn go_on(env: &Env, packet: &Packet, key: &SessionKey, session: *mut 
     Judgement { rule, reason, allow, fresh, opener }.pack()
 }
 
-/// Whether the packet tells at which interface the client of a forwarded session arrives, or may, if that or its opener is
-/// a guess and it is denied: then it is to be judged again.
+/// Whether the packet tells at which interface the client of a session arrives, or may, if that or its opener is a guess and
+/// it is denied: then it is to be judged again.
 #[inline(always)]
 fn tells_more(env: &Env, key: &SessionKey, session: *mut Session, sender_is_lower: bool) -> bool {
     // SAFETY: as in `tables::is_expired`.
@@ -317,28 +317,18 @@ fn tells_more(env: &Env, key: &SessionKey, session: *mut Session, sender_is_lowe
     }
     let (denied, on) = (before.flags & FLAG_DENIED != 0, before.fins & PASSES_ON != 0);
     if !from_client(before, sender_is_lower) {
-        return (denied && on && rejudge::is_guess(key, before))
+        // Of the host's own, only elsewhere than the other side was judged at.
+        let elsewhere = on || (before.flags & FLAG_OUT != 0 && before.ifindex != env.ifindex);
+        return (denied && elsewhere && rejudge::is_guess(key, before))
             || rejudge::is_first_answer(env, key, before, sender_is_lower as u32);
     }
-    // It was adopted, and where its client arrives the host's route to that only suggests. One that is allowed there stays:
-    // anybody may send in the client's name elsewhere.
-    let adopted = before.fins & ADOPTED != 0;
-    if adopted && !denied && before.ifindex == env.ifindex {
-        show(session, ARRIVES);
-    }
-    // Of one that was picked up nothing tells, but that it is not forwarded.
-    let unseen = if adopted {
-        before.fins & ARRIVES == 0
-    } else {
-        before.to_server.packets == 0 || (before.is_guessed() && before.fins & (PASSES_ON | PASSES_THROUGH) == 0)
-    };
-    let suggested = denied && before.flags & FLAG_OUT == 0 && unseen;
-    if (on && before.ifindex == 0) || (suggested && before.ifindex != env.ifindex) {
+    if on && before.ifindex == 0 {
         // SAFETY: as in `tables::is_expired`.
         unsafe { store(&raw mut (*session).ifindex, env.ifindex) };
         return true;
     }
     rejudge::is_misplaced(env, before, sender_is_lower as u32, denied)
+        || rejudge::is_suggested(env, before, sender_is_lower as u32, denied)
 }
 
 /// Counts a packet in its session and takes the session to its next state; false, and nothing else, if it is not let pass,
