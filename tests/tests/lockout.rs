@@ -121,13 +121,20 @@ fn change_that_takes_what_the_connection_needs_is_refused(lab: &Lab) -> Result<(
         ended(&ran, 7, &[says, "your own connection", "--force"])?;
     }
     ensure!(generation(lab)? == before, "nothing was applied");
-    // Each does without what the other needs.
-    for (connection, text) in [(&v6.1, "builtin arp off\n"), (&v4.1, no_nd)] {
+    // Each does without what the other needs, and with what rules allow of it.
+    let rules = format!("{no_nd}rule discovery allow both icmpv6\n");
+    for (connection, text) in [(&v6.1, "builtin arp off\n"), (&v4.1, no_nd), (&v6.1, &rules)] {
         let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", "--dry-run", lab.policy(text)?])?;
         ended(&ran, 0, &[])?;
         ensure!(!errors(&ran).contains("your own connection"), "{}", errors(&ran));
     }
-    Ok(())
+    // Where packets of no session are picked up, one that has expired goes on; so that may not end either.
+    let attach = ["attach", PROTECTED, "--hook", lab.hook().name(), "--midstream"];
+    lab.run("mseg-loader", &[&attach[..], &["pickup"]].concat())?.ok()?;
+    let ran = as_caller(lab, &v4.1.client, "msegctl", &["policy", "apply", lab.policy(short)?])?;
+    ended(&ran, 0, &[])?;
+    let ran = as_caller(lab, &v4.1.client, "mseg-loader", &[&attach[..], &["strict"]].concat())?;
+    ended(&ran, 7, &["`timeout tcp-established`", "--force"])
 }
 
 fn dry_run_warns_of_a_change_that_cuts_off_the_caller(lab: &Lab) -> Result<()> {

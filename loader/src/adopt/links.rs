@@ -1,4 +1,5 @@
-//! What lies below an interface: the ports of a bridge or bond, what a VLAN or macvlan sends by.
+//! What lies below an interface: the ports of a bridge or bond, what a VLAN or macvlan sends by; and whether it has
+//! neighbours, or is a tunnel.
 
 use std::{collections::HashMap, io};
 
@@ -19,11 +20,36 @@ const IFLA_INFO_KIND: u16 = 1;
 /// one sees the outer header. The link of a veth is its peer.
 const TRANSPARENT: [&[u8]; 2] = [b"vlan", b"macvlan"];
 
+/// Kinds that send within packets of this host's own.
+const TUNNELS: [&str; 19] = [
+    "amt",
+    "erspan",
+    "geneve",
+    "gre",
+    "gretap",
+    "gtp",
+    "ip6erspan",
+    "ip6gre",
+    "ip6gretap",
+    "ip6tnl",
+    "ipip",
+    "ovpn",
+    "ppp",
+    "sit",
+    "tun",
+    "vti",
+    "vxlan",
+    "wireguard",
+    "xfrm",
+];
+
 #[derive(Debug, Default)]
 struct Link {
     name: String,
     master: Option<u32>,
     lower: Option<u32>,
+    flags: u32,
+    tunnel: bool,
 }
 
 /// The links of this network namespace.
@@ -75,6 +101,17 @@ impl Links {
         found
     }
 
+    /// Whether the hardware address of a neighbour there must be asked for.
+    pub(super) fn has_neighbours(&self, ifindex: u32) -> bool {
+        let without = (libc::IFF_LOOPBACK | libc::IFF_NOARP) as u32;
+        self.by_index.get(&ifindex).is_some_and(|link| link.flags & without == 0)
+    }
+
+    /// Whether an interface sends what it is given within packets of this host's own.
+    pub(super) fn is_tunnel(&self, ifindex: u32) -> bool {
+        self.by_index.get(&ifindex).is_some_and(|link| link.tunnel)
+    }
+
     /// Whether an interface is a port of one of `uppers`.
     pub(super) fn is_port(&self, ifindex: u32, uppers: &[u32]) -> bool {
         self.by_index.get(&ifindex).and_then(|link| link.master).is_some_and(|master| uppers.contains(&master))
@@ -88,10 +125,12 @@ fn parse(body: &[u8]) -> Option<(u32, Link)> {
     let name = String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name)).into_owned();
     let kind = attribute(attributes, IFLA_LINKINFO).and_then(|info| attribute(info, IFLA_INFO_KIND));
     let kind = kind.unwrap_or_default();
-    let transparent = TRANSPARENT.contains(&kind.strip_suffix(b"\0").unwrap_or(kind));
+    let kind = kind.strip_suffix(b"\0").unwrap_or(kind);
+    let transparent = TRANSPARENT.contains(&kind);
+    let tunnel = TUNNELS.iter().any(|tunnel| tunnel.as_bytes() == kind);
     let here = attribute(attributes, IFLA_LINK_NETNSID).is_none();
     let lower = if transparent && here { number(IFLA_LINK) } else { None };
-    Some((ifindex, Link { name, master: number(IFLA_MASTER), lower }))
+    Some((ifindex, Link { name, master: number(IFLA_MASTER), lower, flags: u32_at(body, 8)?, tunnel }))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ impl Reason {
             Self::NoRoute => "have no route to their peer",
             Self::Protocol => "are of a protocol that cannot be taken over",
             Self::State => "are unanswered or closed: their next packet is judged by itself",
-            Self::NotAttached => "pass no attached interface, and are not affected",
+            Self::NotAttached => "pass no attached interface",
         }
     }
 }

@@ -32,6 +32,7 @@ const RTA_DST: u16 = 1;
 const RTA_SRC: u16 = 2;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
+const RTA_VIA: u16 = 18;
 const RTN_LOCAL: u8 = 2;
 /// The index of the loopback interface, in every network namespace.
 const LOOPBACK: u32 = 1;
@@ -56,6 +57,15 @@ pub(crate) enum Way {
     Elsewhere(u32),
     /// One of the workload interfaces that are ports of this bridge; it does not know which one, either.
     SomePort(u32),
+}
+
+/// To whom packets go next whose hardware address must be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextHop {
+    /// Its address, of either family.
+    pub address: IpAddr,
+    /// Whether it is a gateway, not the peer itself.
+    pub is_gateway: bool,
 }
 
 /// The network namespace's addresses, links and routes, as of one look.
@@ -105,6 +115,23 @@ impl<'a> Ways<'a> {
             }
             Route::Local => None,
         })
+    }
+
+    /// The next hop of what a flow sends to its peer; `None` where nobody has to be asked for it.
+    pub(crate) fn next_hop(&mut self, flow: &Flow) -> io::Result<Option<NextHop>> {
+        let (near, peer) = (flow.near().address, flow.peer().address);
+        let (ifindex, gateway) = match self.route(near, peer)? {
+            Route::Interface(ifindex, gateway) if [0, ifindex].contains(&flow.bound) => (ifindex, gateway),
+            _ if flow.bound != 0 => (flow.bound, None),
+            Route::Interface(..) | Route::Local | Route::None => return Ok(None),
+        };
+        let next = NextHop { address: gateway.unwrap_or(peer), is_gateway: gateway.is_some() };
+        Ok(self.links.has_neighbours(ifindex).then_some(next))
+    }
+
+    /// Whether an interface is a tunnel, whose packets pass another one within others.
+    pub(crate) fn is_tunnel(&self, ifindex: u32) -> bool {
+        self.links.is_tunnel(ifindex)
     }
 
     /// The way from `near`, on this side, to `peer`. Rules of policy routing that look at marks, ports or users are not
@@ -224,7 +251,9 @@ fn parse_route(body: &[u8]) -> Route {
         return Route::Local;
     }
     let attributes = body.get(ROUTE_HEADER..).unwrap_or_default();
-    let gateway = attribute(attributes, RTA_GATEWAY).and_then(address);
+    // A gateway of the other family comes with that: `struct rtvia`.
+    let via = || attribute(attributes, RTA_VIA).and_then(|via| via.get(2..));
+    let gateway = attribute(attributes, RTA_GATEWAY).or_else(via).and_then(address);
     let out = attribute(attributes, RTA_OIF).and_then(|value| u32_at(value, 0));
     out.map_or(Route::None, |ifindex| Route::Interface(ifindex, gateway))
 }

@@ -99,7 +99,7 @@ mod tests {
         let report = report(7);
         let text = AdoptionDocument::new(&report).text();
         let expected = "adopted: 5 open connections (4 tcp, 1 udp); 2 were known\n\
-            not adopted: 7 that pass no attached interface, and are not affected\n\
+            not adopted: 7 that pass no attached interface\n\
             \x20 tcp 192.0.2.1:2 to 192.0.2.2:80 by eth1\n\
             \x20 tcp 192.0.2.1:3 to 192.0.2.2:80 by eth1\n\
             \x20 tcp 192.0.2.1:4 to 192.0.2.2:80 by eth1\n\

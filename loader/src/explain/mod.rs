@@ -251,13 +251,14 @@ fn refuse_unseen(interface: &Interface, packet: &Packet) -> Result<()> {
 }
 
 /// Explains what the active policy says of a packet that opens a session, by a second run of the program, which the
-/// reference evaluator must agree with. Nothing of the instance changes, and nobody who changes it has to wait. `role` is
+/// reference evaluator must agree with. Nothing of the instance changes, and nobody who changes it has to wait, unless it is
+/// changed again and again. `role` is
 /// for an interface that is not attached, or to be seen in another role.
 ///
 /// # Errors
 /// [`Code::Usage`] if the interface is not attached and there is no `role`, or if it must be named, or if no packet passes
 /// it in that direction; [`Code::Permission`] without the right to load programs; [`Code::Failed`] with both answers if
-/// they differ, or if the policy is changed again and again meanwhile.
+/// they differ.
 pub fn by_program(instance: &Instance, packet: &Packet, role: Option<Role>) -> Result<Explanation> {
     let generations = || Ok::<_, Error>((instance.config()?.generation, instance.generations()?));
     for _ in 0..ATTEMPTS {
@@ -268,7 +269,9 @@ pub fn by_program(instance: &Instance, packet: &Packet, role: Option<Role>) -> R
             return explained;
         }
     }
-    Err(Error::failed("the policy was changed each time it was asked").hint("try again"))
+    // Under their lock there is no writer, but the fallback of what nobody confirms.
+    let _lock = instance.lock()?;
+    by_program_once(instance, packet, role)
 }
 
 /// How often a packet is explained anew because the policy was changed meanwhile.

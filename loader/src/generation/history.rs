@@ -7,7 +7,7 @@ use mseg_ebpf::abi::{config::Config, policy::PolicyHeader};
 use super::{
     changes::{Changes, count_rules},
     locked::Locked,
-    proof::{not_kept, parse},
+    proof::{not_in_slot, not_kept, parse},
     slots::{in_slot, kept},
     switch::Target,
     waiting::{self, Waiting, late, msegctl},
@@ -171,6 +171,9 @@ pub fn rollback(locked: &mut Locked<'_>, generation: Option<u32>, confirm: Optio
     let changed = target != active;
     let undone = locked.waiting().filter(|waiting| target == waiting.fallback_generation && confirm.is_none());
     if undone.is_some() {
+        if !in_slot(instance, target)? {
+            return Err(not_in_slot(instance, target));
+        }
         let changes = differences(instance, active, target)?;
         locked.undo()?;
         return Ok(RolledBack { generation: target, changed, undone, changes });

@@ -45,7 +45,7 @@ fn prove(instance: &Instance, generation: u32) -> Result<Proven> {
     let mut ids = RuleIds::from_names(instance.policy_rule_names(&[generation])?);
     let compiled = compile::compile(&policy, &mut ids)?;
     if !in_slot(instance, generation)? {
-        return Err(damaged(instance, format!("policy generation {generation} is not where the programs look for it")));
+        return Err(not_in_slot(instance, generation));
     }
     let tables = instance.tables(generation)?.ok_or_else(|| not_kept(instance, generation))?;
     if !tables.says_the_same(&compiled.tables) {
@@ -53,6 +53,11 @@ fn prove(instance: &Instance, generation: u32) -> Result<Proven> {
         return Err(damaged(instance, message));
     }
     Ok(Proven { header, text, policy })
+}
+
+/// What to say of a generation whose maps the programs do not look up, but others in their place.
+pub(super) fn not_in_slot(instance: &Instance, generation: u32) -> Error {
+    damaged(instance, format!("policy generation {generation} is not where the programs look for it"))
 }
 
 fn damaged(instance: &Instance, message: String) -> Error {

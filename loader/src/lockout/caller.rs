@@ -16,10 +16,9 @@ use mseg_ebpf::{
     },
     packet::protocol,
 };
-use nix::{ifaddrs::getifaddrs, net::if_::InterfaceFlags};
 
 use super::{
-    Surroundings,
+    Connection, Surroundings,
     live::{self, Sessions},
 };
 use crate::{
@@ -48,8 +47,14 @@ pub(super) fn look(
 ) -> Result<Surroundings> {
     let lineage = lineage();
     let said = ssh_connection.map(str::to_owned).or_else(|| lineage.iter().find_map(|process| variable(process)));
-    let held: HashSet<u32> =
-        lineage.iter().filter(|process| serves_logins(process)).flat_map(|process| inodes(process)).collect();
+    let servers: Vec<_> = lineage.iter().filter(|process| serves_logins(process)).cloned().collect();
+    // In a terminal multiplexer, which may be older than any log-in, or by su from another's: any that is here may be his.
+    let servers = if servers.is_empty() && is_on_pseudo_terminal() {
+        processes().filter(|process| serves_logins(process)).collect()
+    } else {
+        servers
+    };
+    let held: HashSet<u32> = servers.iter().flat_map(|process| inodes(process)).collect();
     let (sockets, failed) = socket::read();
     let mut unread: Vec<_> = failed.into_iter().map(|(what, error)| format!("{what} ({error})")).collect();
     let named = said.as_deref().and_then(parse);
@@ -61,13 +66,8 @@ pub(super) fn look(
     }
     // Without it sockets are taken for what the wire has.
     let tracked = conntrack::read().unwrap_or_default();
-    let mut flows = flows_of(named, &held, &sockets, &tracked);
-    if flows.is_empty() && said.is_none() && is_on_pseudo_terminal() {
-        // In a terminal multiplexer that knows of no log-in, or by su from another's: any of those that are here may be his.
-        let all = processes().filter(|process| serves_logins(process)).flat_map(|process| inodes(&process)).collect();
-        flows = flows_of(None, &all, &sockets, &tracked);
-    }
-    let mut connections = Vec::new();
+    let flows = flows_of(named, &held, &sockets, &tracked);
+    let (mut connections, mut carried) = (Vec::new(), Vec::new());
     if !flows.is_empty() {
         let mut ways = Ways::new(attached).map_err(|e| Error::system("read addresses and links", &e))?;
         for flow in flows {
@@ -76,22 +76,22 @@ pub(super) fn look(
                 Some(Way::Attached(_, record)) => Some(record),
                 _ => None,
             };
-            for connection in live::connections(&flow, route, &sessions.of(&flow)?, sessions.interfaces) {
+            let next_hop = ways.next_hop(&flow).map_err(|e| Error::system("ask for a route", &e))?;
+            let found = live::connections(&flow, route, &sessions.of(&flow)?, sessions.interfaces);
+            if let (true, Some(Way::Elsewhere(ifindex))) = (found.is_empty(), way)
+                && ways.is_tunnel(ifindex)
+            {
+                carried.push(ways.name(ifindex));
+            }
+            for connection in found {
+                let connection = Connection { next_hop, ..connection };
                 if !connections.contains(&connection) {
                     connections.push(connection);
                 }
             }
         }
     }
-    let without_neighbours = if connections.is_empty() { Vec::new() } else { without_neighbours() };
-    Ok(Surroundings { connections, without_neighbours, listening: sockets.listening(), unread })
-}
-
-/// Loopback, tunnels and the like. What cannot be read has neighbours.
-fn without_neighbours() -> Vec<String> {
-    let none = InterfaceFlags::IFF_NOARP | InterfaceFlags::IFF_LOOPBACK;
-    let interfaces = getifaddrs().into_iter().flatten();
-    interfaces.filter(|interface| interface.flags.intersects(none)).map(|interface| interface.interface_name).collect()
+    Ok(Surroundings { connections, carried, listening: sockets.listening(), unread })
 }
 
 /// The flows that count. A variable can outlive its connection, as in a terminal multiplexer: then those that came in at
@@ -117,7 +117,7 @@ fn flows_of(
     let Some((remote, local)) = said else { return flows };
     match open.iter().find(|(socket, _)| (socket.remote, socket.local) == (remote, local)) {
         // The variable knows who connected, even if nobody listens there any more.
-        Some((_, flow)) => flows.push(incoming_flow(flow.peer(), flow.near())),
+        Some((_, flow)) => flows.push(Flow { bound: flow.bound, ..incoming_flow(flow.peer(), flow.near()) }),
         None if !flows.is_empty() => {}
         None => {
             let same_port = open.iter().filter(|(socket, flow)| socket.local.port == local.port && incoming(flow));
@@ -239,6 +239,16 @@ mod tests {
     fn the_variable_names_the_connection() {
         let said = Some("192.0.2.1 40000 192.0.2.2 22");
         assert_eq!(clients(said, &[], &sockets(&[OTHERS, MINE, OUTGOING])), ["192.0.2.1:40000"]);
+    }
+
+    #[test]
+    fn a_connection_keeps_the_interface_that_its_addresses_are_of() {
+        let mut sockets = Sockets::waiting_at(protocol::TCP, &[end("[::]:22")]);
+        sockets.connected.push(Socket { bound: 5, ..socket(("[fe80::2]:22", "[fe80::1]:40000", 7)) });
+        for said in [Some("fe80::1%eth0 40000 fe80::2%eth0 22"), None] {
+            let flows = flows_of(said.and_then(parse), &[7].into(), &sockets, &[]);
+            assert!(!flows.is_empty() && flows.iter().all(|flow| flow.bound == 5), "{said:?}: {flows:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use mseg_ebpf::packet::protocol;
 
 use super::needs::{self, Need};
+pub use crate::adopt::way::NextHop;
 use crate::{
     attach::Mode,
     explain::{self, Answer},
@@ -32,6 +33,8 @@ pub struct Connection {
     pub interface: String,
     /// Whether it is open and no session is live of it: its packets are in mid-stream.
     pub is_unseen: bool,
+    /// To whom packets to the other end go next, if he must be asked for his hardware address.
+    pub next_hop: Option<NextHop>,
 }
 
 impl Connection {
@@ -76,8 +79,8 @@ fn is_loopback(address: IpAddr) -> bool {
 pub struct Surroundings {
     /// By which he is here; none on a console, and none if they pass no attached interface.
     pub connections: Vec<Connection>,
-    /// Interfaces on which no neighbour has to be asked for its address.
-    pub without_neighbours: Vec<String>,
+    /// Tunnels that they pass instead, which are not attached.
+    pub carried: Vec<String>,
     /// Where TCP sockets listen.
     pub listening: Vec<Endpoint>,
     /// What of this could not be read, and why.
@@ -115,7 +118,7 @@ pub struct Judged {
 
 /// Judges by what would hold `then`. `now` is what holds; `None`: everything passes.
 pub fn judge(now: Option<Standing<'_>>, then: Standing<'_>, surroundings: &Surroundings) -> Judged {
-    let Surroundings { connections, listening, without_neighbours, .. } = surroundings;
+    let Surroundings { connections, listening, .. } = surroundings;
     let denied = |connection: &Connection| {
         let answer = explain::answer(then.policy, &connection.packet());
         (!answer.allow).then(|| (connection.clone(), answer))
@@ -134,10 +137,10 @@ pub fn judge(now: Option<Standing<'_>>, then: Standing<'_>, surroundings: &Surro
     // What it has to do without already, it can.
     let now = now.filter(|now| now.mode == Mode::Enforce);
     let lacking = connections.iter().filter(|connection| !connection.interface.is_empty()).flat_map(|connection| {
-        let resolves = !without_neighbours.contains(&connection.interface);
-        let before = now.map_or_else(Vec::new, |now| needs::lacking(&now, connection, resolves));
-        let after = needs::lacking(&then, connection, resolves);
-        after.into_iter().filter(move |need| !before.contains(need)).map(|need| (connection.clone(), need))
+        let before = now.map_or_else(Vec::new, |now| needs::lacking(&now, connection));
+        let after = needs::lacking(&then, connection);
+        let worse = move |need: &Need| !before.iter().any(|had| had.is_at_least(need));
+        after.into_iter().filter(worse).map(|need| (connection.clone(), need))
     });
     Judged { lacking: lacking.collect(), lost: lost.collect(), cut: connections.iter().filter_map(denied).collect() }
 }
@@ -162,6 +165,7 @@ mod tests {
                 inbound: PacketDirection::In,
                 interface: "eth0".to_owned(),
                 is_unseen: false,
+                next_hop: Some(NextHop { address: [192, 0, 2, 1].into(), is_gateway: false }),
             }],
             listening: ["0.0.0.0:22", "[::]:22", "0.0.0.0:80", "192.0.2.2:81", "127.0.0.1:82"].map(end).to_vec(),
             ..Surroundings::default()
@@ -225,30 +229,37 @@ mod tests {
 
     #[test]
     fn a_connection_needs_its_neighbour_and_time_to_idle() {
-        let mut ssh6 = ssh();
-        (ssh6.connections[0].client, ssh6.connections[0].server) =
-            (end("[2001:db8::1]:40000"), end("[2001:db8::2]:22"));
+        let by = |next: &str, is_gateway| {
+            let mut ssh = ssh();
+            ssh.connections[0].next_hop = Some(NextHop { address: next.parse().unwrap(), is_gateway });
+            ssh
+        };
         let needs = |now: &str, then: &str, surroundings: &Surroundings| -> Vec<String> {
             let judged = judged((now, Mode::Enforce), (then, Mode::Enforce), surroundings);
             judged.lacking.iter().map(|(_, need)| need.to_string()).collect()
         };
-        let (arp, nd, short) =
-            ("builtin arp off\n", "builtin nd off\ndefault in deny\n", "timeout tcp-established 59s\n");
-        let lost = "loses its neighbour, as ";
-        assert_eq!(needs(OPEN, arp, &ssh()), [format!("{lost}`builtin arp off` denies ARP (not-ip)")]);
-        assert_eq!(needs(OPEN, arp, &ssh6), [""; 0]);
-        assert_eq!(needs(arp, arp, &ssh()), [""; 0], "he is here without");
-        let denied = format!("{lost}neighbour discovery is denied by default-in (default-deny)");
-        assert_eq!(needs(OPEN, nd, &ssh6), [denied]);
-        assert_eq!(needs(OPEN, nd, &ssh()), [""; 0]);
-        assert_eq!(needs(OPEN, &format!("{nd}rule neighbours allow in icmpv6\n"), &ssh6), [""; 0]);
-        for surroundings in [ssh(), ssh6.clone()] {
-            let idle = "may not idle for longer than 59 s, by `timeout tcp-established` (tcp-midstream)";
-            assert_eq!(needs(OPEN, short, &surroundings), [idle]);
-            assert_eq!(needs(OPEN, "timeout tcp-established 60s\n", &surroundings), [""; 0]);
-            let tunnel = Surroundings { without_neighbours: vec!["eth0".to_owned()], ..surroundings };
-            assert_eq!(needs(OPEN, &format!("{nd}{arp}"), &tunnel), [""; 0]);
-        }
+        let nothing = [""; 0];
+        let (arp, nd) = ("builtin arp off\n", "builtin nd off\ndefault in deny\n");
+        let (v4, gateway) = (by("192.0.2.1", false), by("fe80::9", true));
+        assert_eq!(needs(OPEN, arp, &v4), ["loses its neighbour, as `builtin arp off` denies ARP (not-ip)"]);
+        assert_eq!(needs(OPEN, nd, &v4), nothing);
+        assert_eq!(needs(arp, arp, &v4), nothing, "he is here without");
+        // Also of IPv4 by a gateway of IPv6.
+        let denied = "loses its neighbour, as neighbour discovery is denied by default-in (default-deny)";
+        assert_eq!(needs(OPEN, nd, &gateway), [denied]);
+        assert_eq!(needs(OPEN, arp, &gateway), nothing);
+        let with = |rule: &str| format!("{nd}rule discovery allow in icmpv6 {rule}\n");
+        assert_eq!(needs(OPEN, &with("from 2001:db8::/32"), &gateway), [denied]);
+        assert_eq!(needs(OPEN, &with("from fe80::/10"), &gateway), nothing);
+        assert_eq!(needs(OPEN, &with("from any type 135\nrule answers allow in icmpv6 type 136"), &gateway), [denied]);
+        let short = "timeout tcp-established 59s\n";
+        let idle = "may not idle for longer than 59 s, by `timeout tcp-established` (tcp-midstream)";
+        assert_eq!(needs(OPEN, short, &gateway), [idle]);
+        assert_eq!(needs(OPEN, "timeout tcp-established 60s\n", &v4), nothing);
+        assert_eq!(needs("timeout tcp-established 30s\n", short, &v4), nothing, "it was less");
+        let mut tunnel = ssh();
+        tunnel.connections[0].next_hop = None;
+        assert_eq!(needs(OPEN, &format!("{nd}{arp}"), &tunnel), nothing);
     }
 
     #[test]

@@ -74,6 +74,7 @@ fn of_route(flow: &Flow, record: &Interface) -> Connection {
         inbound,
         interface: interface_name(record).to_owned(),
         is_unseen: flow.state != SessionState::None,
+        next_hop: None,
     }
 }
 
@@ -99,6 +100,7 @@ fn of_session(
         inbound: inbound(key.zone != 0),
         interface: record.map_or_else(String::new, |record| interface_name(&record).to_owned()),
         is_unseen: false,
+        next_hop: None,
     };
     if client == flow.client {
         return vec![as_opened];

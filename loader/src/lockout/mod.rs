@@ -15,7 +15,7 @@ use mseg_ebpf::abi::{
     reason::Reason,
 };
 
-pub use self::judge::{Connection, Judged, Standing, Surroundings, judge};
+pub use self::judge::{Connection, Judged, NextHop, Standing, Surroundings, judge};
 use crate::{
     attach::{AttachOptions, Midstream, Mode, netns},
     clock::monotonic_ns,
@@ -101,7 +101,8 @@ pub(crate) fn check_attach(
     let then = Standing { policy, mode: options.mode.unwrap_or(mode), picks_up };
     let surroundings = look(instance, &interfaces)?;
     // Through an interface that is not attached, everything can be reached.
-    let now = active.as_ref().filter(|_| added.is_empty()).map(|policy| Standing { policy, mode, picks_up });
+    let now = Standing { policy, mode, picks_up: config.midstream == MIDSTREAM_PICKUP };
+    let now = active.as_ref().filter(|_| added.is_empty()).map(|policy| Standing { policy, ..now });
     let mut warnings = decide(&judge(now, then, &surroundings), then.mode, options.force, None)?;
     if let Some(waiting) = locked.waiting().filter(|_| !added.is_empty())
         && let Ok(policy) = generation::policy(instance, waiting.fallback_generation)
@@ -153,8 +154,10 @@ fn look(instance: &Instance, interfaces: &[(u32, Interface)]) -> Result<Surround
 }
 
 fn unread(surroundings: &Surroundings) -> Vec<String> {
-    let unread = surroundings.unread.iter();
-    unread.map(|what| format!("whether you keep your connection is not certain: cannot read {what}")).collect()
+    let Surroundings { unread, carried, .. } = surroundings;
+    let unread = unread.iter().map(|what| format!("cannot read {what}"));
+    let carried = carried.iter().map(|tunnel| format!("it passes {tunnel}, and what carries that is not judged"));
+    unread.chain(carried).map(|why| format!("whether you keep your connection is not certain: {why}")).collect()
 }
 
 /// Warnings that are written out; the others are counted.

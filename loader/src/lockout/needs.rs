@@ -1,25 +1,29 @@
 //! What a connection needs besides its own packets: its neighbour's hardware address, and time to idle.
 
-use std::fmt::{self, Display, Formatter};
+use std::{
+    fmt::{self, Display, Formatter},
+    net::{IpAddr, Ipv6Addr},
+};
 
 use mseg_ebpf::{
     abi::{policy::timeout, reason::Reason},
     packet::protocol,
 };
 
-use super::judge::{Connection, Standing};
+use super::judge::{Connection, NextHop, Standing};
 use crate::{
     explain::{self, Answer},
-    policy::{
-        Policy,
-        evaluate::{Packet, PacketDirection},
-    },
+    policy::{Policy, evaluate::Packet},
 };
 
 /// The shortest time to idle that a person at a prompt can live with: seconds.
 const SHORTEST_IDLE_S: u32 = 60;
-/// Neighbour solicitation and advertisement (RFC 4861 section 4).
-const ND_TYPES: [u8; 2] = [135, 136];
+/// Types of neighbour discovery (RFC 4861 section 4).
+const ROUTER_ADVERTISEMENT: u8 = 134;
+const SOLICITATION: u8 = 135;
+const ADVERTISEMENT: u8 = 136;
+const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// What a policy takes from a connection whose packets it lets pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +37,14 @@ pub enum Need {
 }
 
 impl Need {
+    /// Whether who lacks this lacks no more if he lacks the other.
+    pub(super) fn is_at_least(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Idle(had), Self::Idle(has)) => had <= has,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+
     /// What to do about it.
     pub(super) const fn remedy(&self) -> &'static str {
         match self {
@@ -60,36 +72,48 @@ impl Display for Need {
     }
 }
 
-/// What a connection does not get. `resolves`: its interface has neighbours that must be asked for.
-pub(super) fn lacking(standing: &Standing<'_>, connection: &Connection, resolves: bool) -> Vec<Need> {
+/// What a connection does not get.
+pub(super) fn lacking(standing: &Standing<'_>, connection: &Connection) -> Vec<Need> {
     let policy = standing.policy;
-    let neighbour = match connection.client.address.is_ipv4() {
-        _ if !resolves => None,
-        true => (!policy.builtins.arp).then_some(Need::Arp),
-        false => discovery(policy, connection).map(Need::NeighbourDiscovery),
+    let neighbour = match connection.next_hop {
+        None => None,
+        Some(next) if next.address.is_ipv4() => (!policy.builtins.arp).then_some(Need::Arp),
+        Some(next) => discovery(policy, connection, next).map(Need::NeighbourDiscovery),
     };
     let idle_s = policy.timeouts.0[timeout::TCP_ESTABLISHED];
     let short = idle_s < SHORTEST_IDLE_S && !standing.picks_up;
     neighbour.into_iter().chain(short.then_some(Need::Idle(idle_s))).collect()
 }
 
-/// Why neighbour discovery is denied; `None` if it passes.
-fn discovery(policy: &Policy, connection: &Connection) -> Option<Answer> {
+/// Why neighbour discovery with the next hop is denied; `None` if it passes. Each side may speak under its link-local
+/// address, of which any stands for all, and asks at the other's group or at itself.
+fn discovery(policy: &Policy, connection: &Connection, next: NextHop) -> Option<Answer> {
     if policy.builtins.nd {
         return None;
     }
-    let (remote, local) = if connection.incoming {
-        (connection.client.address, connection.server.address)
-    } else {
-        (connection.server.address, connection.client.address)
-    };
-    let ways = [(connection.inbound, remote, local), (connection.inbound.reversed(), local, remote)];
-    let denied = |(direction, source, destination): (PacketDirection, _, _), icmp_type| {
+    let own = if connection.incoming { connection.server.address } else { connection.client.address };
+    let own = if let IpAddr::V6(own) = own { own } else { LINK_LOCAL };
+    let IpAddr::V6(next_hop) = next.address else { return None };
+    let (inbound, outbound) = (connection.inbound, connection.inbound.reversed());
+    let mut packets = Vec::new();
+    for source in [next_hop, LINK_LOCAL] {
+        packets.extend([own, group_of(own)].map(|destination| (inbound, source, destination, SOLICITATION)));
+        packets.push((inbound, source, own, ADVERTISEMENT));
+    }
+    for source in [own, LINK_LOCAL] {
+        packets.extend([next_hop, group_of(next_hop)].map(|destination| (outbound, source, destination, SOLICITATION)));
+        packets.push((outbound, source, next_hop, ADVERTISEMENT));
+    }
+    if next.is_gateway {
+        // By which the route came, or it will not last.
+        packets.push((inbound, LINK_LOCAL, ALL_NODES, ROUTER_ADVERTISEMENT));
+    }
+    packets.into_iter().find_map(|(direction, source, destination, icmp_type)| {
         let packet = Packet {
             direction,
             protocol: protocol::ICMPV6,
-            source,
-            destination,
+            source: source.into(),
+            destination: destination.into(),
             source_port: 0,
             destination_port: 0,
             icmp_type,
@@ -97,6 +121,11 @@ fn discovery(policy: &Policy, connection: &Connection) -> Option<Answer> {
             interface: connection.interface.clone(),
         };
         Some(explain::answer(policy, &packet)).filter(|answer| !answer.allow)
-    };
-    ways.into_iter().flat_map(|way| ND_TYPES.map(|icmp_type| denied(way, icmp_type))).flatten().next()
+    })
+}
+
+/// The group at which a node is asked for its address (RFC 4291 section 2.7.1).
+fn group_of(address: Ipv6Addr) -> Ipv6Addr {
+    let [.., high, low] = address.segments();
+    Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00 | high & 0xff, low)
 }

@@ -257,7 +257,7 @@ impl Line<'_, '_> {
                 let message = format!("the range {} is empty", quote(word));
                 self.wrong_help(span, message, "expected the lower port first", format!("write `{last}-{first}`"));
             }
-            _ => self.not_a_number(span, word, "a port", OPTIONS),
+            _ => self.not_a_number(span, word, "a port", OPTIONS, 65_535),
         }
         None
     }
@@ -292,7 +292,9 @@ impl Line<'_, '_> {
         // Without an ICMP protocol that was reported already.
         if number.is_none() && names().next().is_some() {
             let message = format!("{} is not a type of {}", quote(word), protocol.unwrap_or(Protocol::Icmp).name());
-            let help = self.meant(word, names().map(|(name, _)| *name));
+            let offered = without_zeros(word).filter(|offered| offered.parse::<u8>().is_ok());
+            let help = offered.map(|offered| format!("write `{offered}`"));
+            let help = help.or_else(|| self.meant(word, names().map(|(name, _)| *name)));
             self.report(Problem { span, message, label: format!("expected {OPTIONS}"), help });
         }
         number
@@ -308,22 +310,19 @@ impl Line<'_, '_> {
         let (word, span) = self.word(what, &options)?;
         let number = decimal(word).and_then(|number| u16::try_from(number).ok()).filter(|number| *number <= max);
         if number.is_none() {
-            self.not_a_number(span, word, what, &options);
+            self.not_a_number(span, word, what, &options, max);
         }
         number
     }
 
-    /// A word with leading zeros may be meant as octal: it is refused, and its decimal reading offered.
-    fn not_a_number(&mut self, span: Range<usize>, word: &str, what: &str, options: &str) {
-        let trimmed = word.split('-').map(|digits| match digits.trim_start_matches('0') {
-            "" => "0",
-            rest => rest,
-        });
-        let decimals = trimmed.collect::<Vec<_>>();
-        let help = decimals.iter().all(|digits| decimal(digits).is_some()).then(|| decimals.join("-"));
-        let help = help.filter(|help| help != word).map(|help| format!("write `{help}`"));
+    /// A number with leading zeros may be meant as octal: it is refused, and its decimal reading offered.
+    fn not_a_number(&mut self, span: Range<usize>, word: &str, what: &str, options: &str, max: u16) {
         let (message, label) = (format!("{} is not {what}", quote(word)), format!("expected {options}"));
-        self.report(Problem { span, message, label, help });
+        let help = without_zeros(word).filter(|offered| {
+            let numbers: Option<Vec<u32>> = offered.split('-').map(decimal).collect();
+            numbers.is_some_and(|numbers| numbers.is_sorted() && numbers.iter().all(|n| *n <= u32::from(max)))
+        });
+        self.report(Problem { span, message, label, help: help.map(|offered| format!("write `{offered}`")) });
     }
 
     /// A name the kernel would take for an interface.
@@ -351,7 +350,14 @@ impl Line<'_, '_> {
                     let help = format!("write `{}s` for seconds", quote(word).trim_matches('`'));
                     self.wrong_help(span, message, "the unit is missing", help);
                 }
-                None => self.wrong(span, message, format!("expected {OPTIONS}")),
+                None => {
+                    let offered = without_zeros(word).filter(|offered| {
+                        let digits = offered.strip_suffix(|unit: char| unit.is_ascii_alphabetic());
+                        digits.is_some_and(|digits| decimal(digits).is_some_and(|number| number > 0))
+                    });
+                    let help = offered.map(|offered| format!("write `{offered}`"));
+                    self.report(Problem { span, message, label: format!("expected {OPTIONS}"), help });
+                }
             }
             return None;
         };
@@ -381,6 +387,16 @@ fn unquoted(quoted: &str) -> Result<String, &str> {
         }
     }
     Ok(text)
+}
+
+/// A word without the leading zeros of its numbers; `None` if it has none.
+fn without_zeros(word: &str) -> Option<String> {
+    let trimmed = |digits: &str| match digits.trim_start_matches('0') {
+        rest if rest.starts_with(|first: char| first.is_ascii_digit()) => rest.to_owned(),
+        rest => format!("{}{rest}", if digits.len() > rest.len() { "0" } else { "" }),
+    };
+    let offered = word.split('-').map(trimmed).collect::<Vec<_>>().join("-");
+    (offered != word).then_some(offered)
 }
 
 /// Decimal digits without leading zeros, and nothing else.

@@ -1,6 +1,6 @@
 //! What the instance must be like.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use mseg::{
     attach::Mode,
@@ -59,12 +59,20 @@ fn pins(path: &Path) -> Result<Check> {
 
 fn walk(path: &Path, open: &mut Vec<String>) -> Result<()> {
     let failed = |e| Error::file("read", path, &e);
-    let metadata = fs::symlink_metadata(path).map_err(failed)?;
+    let metadata = match fs::symlink_metadata(path) {
+        // A writer has just removed it.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read.map_err(failed)?,
+    };
     if metadata.uid() != 0 || metadata.mode() & 0o077 != 0 {
         open.push(path.display().to_string());
     }
     if metadata.is_dir() {
-        for entry in fs::read_dir(path).map_err(failed)? {
+        let entries = match fs::read_dir(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            read => read.map_err(failed)?,
+        };
+        for entry in entries {
             walk(&entry.map_err(failed)?.path(), open)?;
         }
     }
@@ -85,6 +93,11 @@ fn policy(instance: &Instance, status: &StatusView) -> Result<Check> {
         return Ok(Check::fail("policy", "no policy is active: everything that needs one is denied", HINT));
     };
     let proven = generation::read(instance, active.generation)?;
+    // What may hold in a minute is to be sound, too.
+    let fallback = status.waiting.as_ref().map_or(0, |waiting| waiting.fallback_generation);
+    if fallback != 0 {
+        generation::read(instance, fallback)?;
+    }
     let (generation, rules) = (active.generation, proven.policy.rules.len());
     Ok(Check::ok(
         "policy",
