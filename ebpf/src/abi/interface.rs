@@ -19,6 +19,8 @@ pub const HOOK_CLSACT: u8 = 1;
 pub const FLAG_MADE_QDISC: u8 = 1;
 /// [`Interface::flags`]: only ingress is attached (loopback, where every packet passes both hooks).
 pub const FLAG_INGRESS_ONLY: u8 = 2;
+/// [`Interface::flags`]: it was a port of a bridge, which forwards what the host does not route.
+pub const FLAG_BRIDGE_PORT: u8 = 4;
 
 /// A value of INTERFACES (hash, key: `u32` interface index). Written by mseg-loader; read by the programs (for the
 /// zone, and the name that rules match on) and by every reader. Lives from attach to detach; attach fails when full.

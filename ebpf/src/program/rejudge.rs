@@ -198,9 +198,11 @@ pub extern "C" fn doubt(env: *const Env, key: *const SessionKey, session: *const
     let denied = !Decision::allows(classify::decision());
     let mut doubt = 0;
     // Elsewhere than where the route to it leads it may be made up, by who is behind NAT in the name that this gives. The kernel
-    // drops what arrives in the host's own (fib_validate_source); a bridge has no routes.
+    // drops what arrives in the host's own (fib_validate_source); what a bridge forwards needs no route.
     if (is_misplaced(env, session, sender_is_lower, denied)
-        && classify::question().is_some_and(|question| question.routed == env.ifindex || question.routed == 0))
+        && classify::question().is_some_and(|question| {
+            question.routed == env.ifindex || (question.routed == 0 && route::is_bridge_port(env.ifindex))
+        }))
         || is_suggested(env, session, sender_is_lower, denied)
     {
         doubt |= PLACED;

@@ -2,12 +2,16 @@
 
 use aya_ebpf::{
     bindings::{
-        BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_SUCCESS,
+        BPF_FIB_LKUP_RET_BLACKHOLE, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH,
+        BPF_FIB_LKUP_RET_NOT_FWDED, BPF_FIB_LKUP_RET_PROHIBIT, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNREACHABLE,
         bpf_fib_lookup,
     },
     helpers::generated,
 };
-use mseg_ebpf::abi::{interface::ROLE_HOST, session::SessionKey};
+use mseg_ebpf::abi::{
+    interface::{FLAG_BRIDGE_PORT, ROLE_HOST},
+    session::SessionKey,
+};
 use zerocopy::transmute;
 
 use super::{env::Env, maps, skb::__sk_buff};
@@ -19,7 +23,8 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
 /// The interface by which the host would forward to the lower or the higher end of a session what arrived where this packet
-/// did; [`NOWHERE`] if that is the host itself, or there is no route; 0 if the host does not forward what arrives there.
+/// did; [`NOWHERE`] if that is the host itself, or there is no route or one that forbids it; 0 if the host does not forward
+/// what arrives there.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn to_end(skb: *mut __sk_buff, env: *const Env, key: *const SessionKey, lower: u32) -> u32 {
@@ -48,7 +53,11 @@ pub extern "C" fn to_end(skb: *mut __sk_buff, env: *const Env, key: *const Sessi
     // The interface is told without a neighbour, too, and for what is too long for it (net/core/filter.c).
     match answer as u32 {
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED => asked.ifindex,
-        BPF_FIB_LKUP_RET_NOT_FWDED => NOWHERE,
+        // Such a route keeps what comes for an address of NAT from going on.
+        BPF_FIB_LKUP_RET_NOT_FWDED
+        | BPF_FIB_LKUP_RET_BLACKHOLE
+        | BPF_FIB_LKUP_RET_UNREACHABLE
+        | BPF_FIB_LKUP_RET_PROHIBIT => NOWHERE,
         _ => 0,
     }
 }
@@ -58,4 +67,11 @@ pub extern "C" fn to_end(skb: *mut __sk_buff, env: *const Env, key: *const Sessi
 pub(crate) fn is_attached(ifindex: u32) -> bool {
     // SAFETY: as in `env::zone_of`.
     unsafe { maps::INTERFACES.get(ifindex) }.is_some_and(|interface| interface.role == ROLE_HOST)
+}
+
+/// Whether the interface is a bridge's port.
+#[inline(always)]
+pub(crate) fn is_bridge_port(ifindex: u32) -> bool {
+    // SAFETY: as in `env::zone_of`.
+    unsafe { maps::INTERFACES.get(ifindex) }.is_some_and(|interface| interface.flags & FLAG_BRIDGE_PORT != 0)
 }

@@ -4,7 +4,10 @@ use std::{fs::File, io::Read, path::Path};
 
 use mseg_ebpf::abi::{
     config::HALF_OPEN_PER_SOURCE,
-    interface::{FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, HOOK_TCX, Interface, ROLE_HOST, ROLE_WORKLOAD},
+    interface::{
+        FLAG_BRIDGE_PORT, FLAG_INGRESS_ONLY, FLAG_MADE_QDISC, HOOK_CLSACT, HOOK_TCX, Interface, ROLE_HOST,
+        ROLE_WORKLOAD,
+    },
 };
 
 use super::{
@@ -232,7 +235,8 @@ impl Work<'_> {
             zone,
             role: self.options.role.value(),
             hook: if self.tcx { HOOK_TCX } else { HOOK_CLSACT },
-            flags: if target.loopback { FLAG_INGRESS_ONLY } else { 0 },
+            flags: if target.loopback { FLAG_INGRESS_ONLY } else { 0 }
+                | if target.bridge_port { FLAG_BRIDGE_PORT } else { 0 },
             reserved: [0; 5],
         };
         self.plan.push(AttachedInterface { ifindex: target.ifindex, interface, already: false });

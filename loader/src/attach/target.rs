@@ -16,6 +16,8 @@ pub(super) struct Target {
     pub(super) ifindex: u32,
     /// Every packet passes both hooks of loopback: only ingress is used.
     pub(super) loopback: bool,
+    /// A port of a bridge.
+    pub(super) bridge_port: bool,
 }
 
 /// Looks the interfaces up; the same one twice counts once.
@@ -35,7 +37,7 @@ pub(super) fn resolve(names: &[String]) -> Result<Vec<Target>> {
                 .hint("attach to the Ethernet interface below it"));
             }
         };
-        let target = Target { name: found.name, ifindex: found.ifindex, loopback };
+        let target = Target { name: found.name, ifindex: found.ifindex, loopback, bridge_port: found.bridge_port };
         if !targets.contains(&target) {
             targets.push(target);
         }

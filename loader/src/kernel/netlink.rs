@@ -5,7 +5,7 @@ use std::io;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{LinkAttribute, LinkExtentMask, LinkLayerType, LinkMessage},
+    link::{InfoPortKind, LinkAttribute, LinkExtentMask, LinkInfo, LinkLayerType, LinkMessage},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -15,6 +15,8 @@ pub(crate) struct Interface {
     pub(crate) ifindex: u32,
     pub(crate) name: String,
     pub(crate) link_layer: LinkLayerType,
+    /// Whether it is a port of a bridge.
+    pub(crate) bridge_port: bool,
 }
 
 /// One answer of a dump.
@@ -92,6 +94,10 @@ pub(crate) fn interface(name: &str) -> io::Result<Option<Interface>> {
                     .find_map(|a| if let LinkAttribute::IfName(name) = a { Some(name.clone()) } else { None })
                     .unwrap_or_else(|| name.to_owned()),
                 link_layer: link.header.link_layer_type,
+                bridge_port: link.attributes.iter().any(|a| {
+                    let port = LinkInfo::PortKind(InfoPortKind::Bridge);
+                    matches!(a, LinkAttribute::LinkInfo(infos) if infos.contains(&port))
+                }),
             }),
             _ => None,
         })
