@@ -1,15 +1,20 @@
 //! What nf_conntrack knows is adopted too: forwarded flows, and the addresses that the wire has of those behind NAT.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::{
+    net::{IpAddr, SocketAddr, TcpListener},
+    process::Command,
+};
 
 use anyhow::{Context, Result, ensure};
 use mseg_tests::{
     documents::{expect, list, number},
-    interface,
-    lab::{self, Lab, PROTECTED, SERVER_V4, SERVER_V6},
+    frames, interface,
+    lab::{self, Lab, PEER, PROTECTED, SERVER_V4, SERVER_V6},
     namespace::Namespace,
     network::{self, FAR, FAR_HERE, FAR_INTERFACE, nft},
-    on_both_hooks, on_both_hooks_over, require_tool,
+    on_both_hooks, on_both_hooks_over,
+    packets::{self, Segment},
+    require_tool,
     traffic::{tcp, udp},
 };
 use serde_json::Value;
@@ -30,6 +35,7 @@ on_both_hooks! {
     forwarded_connection_that_is_denied_at_both_interfaces_is_cut_whoever_opened_it,
     forwarded_connection_that_was_first_seen_leaving_is_judged_where_it_arrives,
     forwarded_flows_behind_snat_are_adopted_on_both_sides,
+    packet_in_the_name_that_nat_gives_lets_no_denied_connection_pass,
     redirected_connection_is_adopted_by_the_port_on_the_wire,
     forwarded_flow_that_no_attached_interface_sees_is_reported,
 }
@@ -43,6 +49,8 @@ on_both_hooks_over! { OneArm:
 const TRACK: &str = "table inet t { chain c { type filter hook forward priority 0; ct state new accept; }; }";
 const MASQUERADE: &str =
     "table ip t { chain c { type nat hook postrouting priority 100; oifname mseg1 masquerade; }; }";
+const POOL: &str =
+    "table ip t { chain c { type nat hook postrouting priority 100; oifname mseg1 snat to 203.0.113.5; }; }";
 const REDIRECT: &str =
     "table inet t { chain c { type nat hook prerouting priority -100; tcp dport 80 redirect to :8080; }; }";
 
@@ -256,6 +264,42 @@ fn forwarded_flows_behind_snat_are_adopted_on_both_sides(lab: &Lab) -> Result<()
         ensure!(number(side, "/to_server/packets")? > 0 && number(side, "/to_client/packets")? > 0, "{side:#}");
     }
     ensure!(number(&lab.stats()?, "/packets/denied")? == 0, "{:#}", lab.stats()?);
+    Ok(())
+}
+
+fn packet_in_the_name_that_nat_gives_lets_no_denied_connection_pass(lab: &Lab) -> Result<()> {
+    require_tool!("nft");
+    let far = network::far(lab)?;
+    network::route(lab, &far)?;
+    nft(&lab.server, POOL)?;
+    // As is usual with a pool: what nobody has sent for goes round in no circles.
+    ip(&lab.server, "route add blackhole 203.0.113.0/28")?;
+    ip(&far, &format!("route add 203.0.113.0/28 via {}", FAR_HERE[0]))?;
+    for interface in ["all", PROTECTED] {
+        lab.server.set(&format!("net/ipv4/conf/{interface}/rp_filter"), "0")?;
+    }
+    let lan = format!(
+        "default in deny\ndefault out deny\nrule lan allow in tcp from any to any port 7000 iface {PROTECTED}\n"
+    );
+    let both = format!("{lan}rule wan allow out tcp from 203.0.113.5 to any port 7000 iface {FAR_INTERFACE}\n");
+    enforce_policy(lab, &both, &[PROTECTED, FAR_INTERFACE])?;
+    let listener = tcp::listen(&far, SocketAddr::new(FAR[0], 7000))?;
+    let mut connection = tcp::connect(&lab.client, &listener)?;
+    connection.exchange(1000, 1000)?;
+    lab.ctl(&["policy", "apply", lab.policy(&lan)?])?;
+    let (pool, server) = (connection.server.peer_addr()?, connection.server.local_addr()?);
+    ensure!(pool.ip() == IpAddr::from([203, 0, 113, 5]), "{pool}");
+    let guess = Segment { sequence: 1, acknowledgement: 1, flags: 0x10, window: 1000 };
+    let bytes = packets::tcp(pool, server, guess, &[]);
+    let frame = packets::to_server(&packets::ip(pool.ip(), server.ip(), packets::protocol::TCP, &bytes));
+    connection.is_cut()?;
+    frames::send_frames(&lab.client, PEER, &[frame])?;
+    connection.is_cut()
+}
+
+fn ip(namespace: &Namespace, arguments: &str) -> Result<()> {
+    let ran = namespace.run(|| Command::new("ip").args(arguments.split(' ')).status())?;
+    ensure!(ran.success(), "ip {arguments}: {ran}");
     Ok(())
 }
 
