@@ -96,7 +96,8 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
     let Some(decision) = Decision::unpack(classify::decision()) else {
         return 0;
     };
-    if !was_asked(flags) {
+    // SAFETY: as in `tables::is_expired`.
+    if !was_asked(flags) || !was_asked_at(unsafe { load(&raw const (*session).ifindex) }) {
         // Another CPU has just turned it around or placed it: its next packet is judged by what that found.
         return 0;
     }
@@ -118,6 +119,10 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
             store(&raw mut (*session).fins, fins & !MAY_LEAVE);
         }
         store(&raw mut (*session).generation, env.generation);
+        // Or while this was written: what was found is not about that.
+        if !was_asked_at(load(&raw const (*session).ifindex)) {
+            store(&raw mut (*session).generation, 0);
+        }
     }
     let counted = sources::slot_of(session);
     set_timeout(env.generation, session, progress::timeout(key.protocol, state, tcp_state));
@@ -136,6 +141,12 @@ pub extern "C" fn rejudge(env: *const Env, key: *const SessionKey, session: *mut
 #[inline(always)]
 fn was_asked(flags: u8) -> bool {
     classify::question().is_some_and(|question| (question.flags as u8 ^ flags) & (FLAG_CLIENT_IS_LOWER | FLAG_OUT) == 0)
+}
+
+/// Whether it was about a session of this interface.
+#[inline(always)]
+fn was_asked_at(ifindex: u32) -> bool {
+    classify::question().is_some_and(|question| question.ifindex == ifindex)
 }
 
 /// Argument of [`decide_session`]: as it was opened, or is taken to have been.
