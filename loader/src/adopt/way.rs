@@ -129,9 +129,14 @@ impl<'a> Ways<'a> {
         Ok(self.links.has_neighbours(ifindex).then_some(next))
     }
 
-    /// Whether an interface is a tunnel, whose packets pass another one within others.
-    pub(crate) fn is_tunnel(&self, ifindex: u32) -> bool {
-        self.links.is_tunnel(ifindex)
+    /// The tunnel by which a flow's packets leave: they pass another interface within others.
+    pub(crate) fn tunnel(&mut self, flow: &Flow) -> io::Result<Option<String>> {
+        let ifindex = match self.route(flow.near().address, flow.peer().address)? {
+            _ if flow.bound != 0 => flow.bound,
+            Route::Interface(ifindex, _) => ifindex,
+            Route::Local | Route::None => return Ok(None),
+        };
+        Ok(self.links.is_tunnel(ifindex).then(|| self.name(ifindex)))
     }
 
     /// The way from `near`, on this side, to `peer`. Rules of policy routing that look at marks, ports or users are not

@@ -78,11 +78,7 @@ pub(super) fn look(
             };
             let next_hop = ways.next_hop(&flow).map_err(|e| Error::system("ask for a route", &e))?;
             let found = live::connections(&flow, route, &sessions.of(&flow)?, sessions.interfaces);
-            if let (true, Some(Way::Elsewhere(ifindex))) = (found.is_empty(), way)
-                && ways.is_tunnel(ifindex)
-            {
-                carried.push(ways.name(ifindex));
-            }
+            carried.extend(ways.tunnel(&flow).map_err(|e| Error::system("ask for a route", &e))?);
             for connection in found {
                 let connection = Connection { next_hop, ..connection };
                 if !connections.contains(&connection) {
@@ -91,6 +87,7 @@ pub(super) fn look(
             }
         }
     }
+    carried.dedup();
     Ok(Surroundings { connections, carried, listening: sockets.listening(), unread })
 }
 

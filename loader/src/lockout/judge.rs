@@ -79,7 +79,7 @@ fn is_loopback(address: IpAddr) -> bool {
 pub struct Surroundings {
     /// By which he is here; none on a console, and none if they pass no attached interface.
     pub connections: Vec<Connection>,
-    /// Tunnels that they pass instead, which are not attached.
+    /// Tunnels that the caller's packets pass.
     pub carried: Vec<String>,
     /// Where TCP sockets listen.
     pub listening: Vec<Endpoint>,
