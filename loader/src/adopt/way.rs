@@ -119,24 +119,26 @@ impl<'a> Ways<'a> {
 
     /// The next hop of what a flow sends to its peer; `None` where nobody has to be asked for it.
     pub(crate) fn next_hop(&mut self, flow: &Flow) -> io::Result<Option<NextHop>> {
-        let (near, peer) = (flow.near().address, flow.peer().address);
-        let (ifindex, gateway) = match self.route(near, peer)? {
-            Route::Interface(ifindex, gateway) if [0, ifindex].contains(&flow.bound) => (ifindex, gateway),
-            _ if flow.bound != 0 => (flow.bound, None),
-            Route::Interface(..) | Route::Local | Route::None => return Ok(None),
-        };
-        let next = NextHop { address: gateway.unwrap_or(peer), is_gateway: gateway.is_some() };
-        Ok(self.links.has_neighbours(ifindex).then_some(next))
+        let next = self.leaves_by(flow)?.filter(|(ifindex, _)| self.links.has_neighbours(*ifindex));
+        Ok(next.map(|(_, gateway)| NextHop {
+            address: gateway.unwrap_or(flow.peer().address),
+            is_gateway: gateway.is_some(),
+        }))
     }
 
     /// The tunnel by which a flow's packets leave: they pass another interface within others.
     pub(crate) fn tunnel(&mut self, flow: &Flow) -> io::Result<Option<String>> {
-        let ifindex = match self.route(flow.near().address, flow.peer().address)? {
-            _ if flow.bound != 0 => flow.bound,
-            Route::Interface(ifindex, _) => ifindex,
-            Route::Local | Route::None => return Ok(None),
-        };
-        Ok(self.links.is_tunnel(ifindex).then(|| self.name(ifindex)))
+        let tunnel = self.leaves_by(flow)?.filter(|(ifindex, _)| self.links.is_tunnel(*ifindex));
+        Ok(tunnel.map(|(ifindex, _)| self.name(ifindex)))
+    }
+
+    /// The interface by which a flow's packets leave for its peer, and the gateway there; `None` if by none.
+    fn leaves_by(&mut self, flow: &Flow) -> io::Result<Option<(u32, Option<IpAddr>)>> {
+        Ok(match self.route(flow.near().address, flow.peer().address)? {
+            Route::Interface(ifindex, gateway) if [0, ifindex].contains(&flow.bound) => Some((ifindex, gateway)),
+            _ if flow.bound != 0 => Some((flow.bound, None)),
+            Route::Interface(..) | Route::Local | Route::None => None,
+        })
     }
 
     /// The way from `near`, on this side, to `peer`. Rules of policy routing that look at marks, ports or users are not

@@ -252,8 +252,7 @@ fn refuse_unseen(interface: &Interface, packet: &Packet) -> Result<()> {
 
 /// Explains what the active policy says of a packet that opens a session, by a second run of the program, which the
 /// reference evaluator must agree with. Nothing of the instance changes, and nobody who changes it has to wait, unless it is
-/// changed again and again. `role` is
-/// for an interface that is not attached, or to be seen in another role.
+/// changed again and again. `role` is for an interface that is not attached, or to be seen in another role.
 ///
 /// # Errors
 /// [`Code::Usage`] if the interface is not attached and there is no `role`, or if it must be named, or if no packet passes

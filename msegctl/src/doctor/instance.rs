@@ -57,22 +57,22 @@ fn pins(path: &Path) -> Result<Check> {
     })
 }
 
+/// What was read; `None` if a writer has just removed it.
+fn if_there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
 fn walk(path: &Path, open: &mut Vec<String>) -> Result<()> {
     let failed = |e| Error::file("read", path, &e);
-    let metadata = match fs::symlink_metadata(path) {
-        // A writer has just removed it.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        read => read.map_err(failed)?,
-    };
+    let Some(metadata) = if_there(fs::symlink_metadata(path)).map_err(failed)? else { return Ok(()) };
     if metadata.uid() != 0 || metadata.mode() & 0o077 != 0 {
         open.push(path.display().to_string());
     }
     if metadata.is_dir() {
-        let entries = match fs::read_dir(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            read => read.map_err(failed)?,
-        };
-        for entry in entries {
+        for entry in if_there(fs::read_dir(path)).map_err(failed)?.into_iter().flatten() {
             walk(&entry.map_err(failed)?.path(), open)?;
         }
     }
