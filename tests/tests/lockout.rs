@@ -42,6 +42,7 @@ on_both_hooks! {
     attach_that_cuts_off_the_caller_is_refused,
     connection_that_sshd_has_accepted_is_the_callers,
     log_in_of_somebody_may_be_that_of_a_terminal_which_descends_from_none,
+    log_in_from_this_host_is_judged_by_the_one_it_came_by,
     session_that_was_picked_up_is_judged_as_it_is,
     open_connection_that_would_not_be_adopted_is_not_cut,
     enforcing_does_not_cut_a_connection_without_a_session,
@@ -50,6 +51,7 @@ on_both_hooks! {
     caller_is_judged_by_the_interface_at_which_he_arrives,
     caller_who_leaves_by_nothing_attached_is_judged_where_he_arrives,
     caller_at_a_port_of_a_bridge_is_judged_by_the_port,
+    neighbours_are_needed_wherever_they_pass,
 }
 
 /// Runs a program with `$SSH_CONNECTION` of this connection.
@@ -284,12 +286,45 @@ fn session_that_was_picked_up_is_judged_as_it_is(lab: &Lab) -> Result<()> {
         connection.exchange_to_client(1000)?;
         let session = lab.sessions(&["--direction", "out", "--sport", "22"])?;
         ensure!(!session.is_empty(), "picked up from the server's side");
-        let file = lab.policy("default in allow\ndefault out deny\n")?;
-        let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", file])?;
-        ended(&ran, 7, &["default-out", "out tcp from"])?;
+        let apply = |policy| as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(policy)?]);
+        let both = "default in deny\ndefault out deny\nbuiltin failsafe off\n";
+        ended(&apply(both)?, 7, &["default-in", "`in tcp from"])?;
+        // The policy lets pass only who really opened it: that is how the programs take it then.
+        let ran = apply("default in allow\ndefault out deny\n")?;
+        ended(&ran, 0, &[])?;
+        ensure!(ran.stderr.is_empty(), "nothing is cut: {ran:?}");
+        connection.exchange_to_client(1000)?;
         connection.exchange(1000, 1000)?;
+        ensure!(!lab.sessions(&["--direction", "in", "--dport", "22"])?.is_empty(), "turned around");
+        lab.ctl(&["policy", "apply", lab.policy(OPEN)?])?;
     }
     Ok(())
+}
+
+fn log_in_from_this_host_is_judged_by_the_one_it_came_by(lab: &Lab) -> Result<()> {
+    lab.attach(&["--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    let listener = tcp::listen(&lab.server, lab::server(22)[0])?;
+    let outer = tcp::connect(&lab.client, &listener)?;
+    let (client, server) = (outer.client.local_addr()?, outer.client.peer_addr()?);
+    let variable = format!("{} {} {} {}", client.ip(), client.port(), server.ip(), server.port());
+    let apply = ["policy", "apply", lab.policy(CLOSED)?];
+    for address in lab::server(22).into_iter().chain(["127.0.0.1:22".parse()?]) {
+        let again = tcp::listen(&lab.server, SocketAddr::new(address.ip(), 2222))?;
+        let inner = tcp::connect(&lab.server, &again)?;
+        let said = inner.client.try_clone()?;
+        let mut ssh = lab.place().command("/bin/sh", &["-c", "read line"]);
+        let ssh = ssh.env("SSH_CONNECTION", &variable).stdin(Stdio::from(OwnedFd::from(inner.client)));
+        let mut ssh = ssh.spawn()?;
+        let by = format!("in tcp from {} port {} to {} port 22", client.ip(), client.port(), server.ip());
+        ended(&as_caller(lab, &said, "msegctl", &apply)?, 7, &[&by, "default-in"])?;
+        drop(inner.server);
+        ssh.wait()?;
+    }
+    // What is no terminal's and descends from no log-in carries somebody from elsewhere.
+    let again = tcp::listen(&lab.server, "127.0.0.1:2223".parse()?)?;
+    let inner = tcp::connect(&lab.server, &again)?;
+    let ran = as_caller(lab, &inner.client, "msegctl", &["policy", "apply", "--dry-run", apply[2]])?;
+    ended(&ran, 0, &["is not certain: it passes lockout"])
 }
 
 fn open_connection_that_would_not_be_adopted_is_not_cut(lab: &Lab) -> Result<()> {
@@ -350,7 +385,7 @@ fn connection_through_nothing_attached_cannot_be_cut(lab: &Lab) -> Result<()> {
     let mut connection = tcp::connect(&lab.server, &listener)?;
     let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(CLOSED)?])?;
     ended(&ran, 0, &[])?;
-    ensure!(ran.stderr.is_empty(), "{ran:?}");
+    ensure!(!errors(&ran).contains("cut"), "{ran:?}");
     connection.exchange(1000, 1000)
 }
 
@@ -451,6 +486,10 @@ fn caller_who_leaves_by_nothing_attached_is_judged_where_he_arrives(lab: &Lab) -
     connection.exchange(1000, 1000)?;
     let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&only_by(PROTECTED))?])?;
     ended(&ran, 7, &["iface mseg1` is denied by default-in"])?;
+    // Answers are not seen, so it idles as one that is not answered.
+    let short = format!("{}timeout tcp-syn-sent 5s\n", only_by(SECOND));
+    let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&short)?])?;
+    ended(&ran, 7, &["may not idle for longer than 5 s, by `timeout tcp-syn-sent`"])?;
     let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&only_by(SECOND))?])?;
     ended(&ran, 0, &[])?;
     connection.exchange(1000, 1000)
@@ -474,4 +513,35 @@ fn caller_at_a_port_of_a_bridge_is_judged_by_the_port(lab: &Lab) -> Result<()> {
     let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&only_by(SECOND))?])?;
     ended(&ran, 0, &[])?;
     connection.exchange(1000, 1000)
+}
+
+fn neighbours_are_needed_wherever_they_pass(lab: &Lab) -> Result<()> {
+    const BRIDGE: &str = "bridge0";
+    let [here, there] = ["2001:db8:9::2", "2001:db8:9::1"].map(|address| address.parse());
+    let (here, there) = (here?, there?);
+    second_cable(lab)?;
+    lab.server.run(|| {
+        interface::add_bridge(BRIDGE, &[SECOND])?;
+        interface::add_address(BRIDGE, here, 64)
+    })?;
+    lab.client.run(|| interface::add_address(SECOND_PEER, there, 64))?;
+    attach_second(lab, &[BRIDGE, "--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
+    let listener = tcp::listen(&lab.server, SocketAddr::new(here, 22))?;
+    let mut connection = tcp::connect(&lab.client, &listener)?;
+    let by = |interfaces: &[&str]| {
+        let mut policy = format!("{CLOSED}builtin nd off\nrule tcp0 allow in tcp\n");
+        for (n, interface) in interfaces.iter().enumerate() {
+            policy += &format!("rule nd{n} allow in icmpv6 iface {interface}\n");
+        }
+        as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&policy)?])
+    };
+    for interfaces in [&[][..], &[BRIDGE], &[SECOND]] {
+        ended(&by(interfaces)?, 7, &["neighbour discovery is denied by default-in"])?;
+    }
+    ended(&by(&[BRIDGE, SECOND])?, 0, &[])?;
+    connection.exchange(1000, 1000)?;
+    // Of this one nobody knows yet.
+    let third = "2001:db8:9::3".parse()?;
+    lab.client.run(|| interface::add_address(SECOND_PEER, third, 64))?;
+    tcp::connect_from(&lab.client, SocketAddr::new(third, 40_000), &listener)?.exchange(1000, 1000)
 }

@@ -11,7 +11,10 @@ use mseg_ebpf::{
     },
     packet::{protocol, transport::icmp_type},
     policy::Tuple,
-    session::progress::{self, from_client},
+    session::{
+        opener::{EPHEMERAL, is_guess, ports},
+        progress::{self, from_client},
+    },
 };
 
 use super::{
@@ -272,13 +275,6 @@ pub(crate) fn is_first_answer(env: &Env, key: &SessionKey, session: &Session, se
         && arrives_elsewhere(env, session)
 }
 
-/// The ports of client and server.
-#[inline(always)]
-const fn ports(key: &SessionKey, session: &Session) -> (u16, u16) {
-    let (lower, higher) = (u16::from_be_bytes(key.lower_port), u16::from_be_bytes(key.higher_port));
-    if session.flags & FLAG_CLIENT_IS_LOWER != 0 { (lower, higher) } else { (higher, lower) }
-}
-
 /// Takes a session for opened where this packet arrives, if the policy allows that, which was asked last. 1 if so.
 #[unsafe(no_mangle)]
 pub extern "C" fn place(env: *const Env, key: *const SessionKey, session: *mut Session) -> u32 {
@@ -298,20 +294,6 @@ pub extern "C" fn place(env: *const Env, key: *const SessionKey, session: *mut S
         store(&raw mut (*session).flags, (*session).flags & !FLAG_OUT);
     }
     1
-}
-
-/// The first port that most systems give to clients (`ip_local_port_range` in Documentation/networking/ip-sysctl.rst).
-const EPHEMERAL: u16 = 32_768;
-
-/// Whether it is but a guess who opened an answered session: it was picked up, and its ports speak for the other side, or
-/// it was turned around before.
-#[inline(always)]
-pub(crate) fn is_guess(key: &SessionKey, session: &Session) -> bool {
-    let (client, server) = ports(key, session);
-    let no_rule = matches!(session.rule, rule::NONE | rule::DEFAULT_IN | rule::DEFAULT_OUT);
-    session.is_guessed()
-        && session.flags & FLAG_HALF_OPEN == 0
-        && (client < server || (server >= EPHEMERAL && no_rule) || session.fins & TURNED_AROUND != 0)
 }
 
 /// Takes a session for opened by its other side, if the policy allows that, which was asked last. 1 if so.

@@ -16,6 +16,7 @@ use mseg_ebpf::{
         transport::tcp_flag::{RST, SYN},
     },
     session::{
+        opener::is_guess,
         progress::{self, ANSWERED, Kind, LIBERAL, OUTSIDE, Reopening, from_client},
         window::{self, Side},
     },
@@ -319,7 +320,7 @@ fn tells_more(env: &Env, key: &SessionKey, session: *mut Session, sender_is_lowe
     if !from_client(before, sender_is_lower) {
         // Of the host's own, only elsewhere than the other side was judged at.
         let elsewhere = on || (before.flags & FLAG_OUT != 0 && before.ifindex != env.ifindex);
-        return (denied && elsewhere && rejudge::is_guess(key, before))
+        return (denied && elsewhere && is_guess(key, before))
             || rejudge::is_first_answer(env, key, before, sender_is_lower as u32);
     }
     if on && before.ifindex == 0 {

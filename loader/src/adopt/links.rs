@@ -101,6 +101,17 @@ impl Links {
         found
     }
 
+    /// The interface itself, then the bridge or bond that it is a port of, and so on.
+    pub(super) fn with_masters(&self, ifindex: u32) -> Vec<u32> {
+        let mut found = vec![ifindex];
+        while let Some(master) = self.by_index.get(&found[found.len() - 1]).and_then(|link| link.master)
+            && !found.contains(&master)
+        {
+            found.push(master);
+        }
+        found
+    }
+
     /// Whether the hardware address of a neighbour there must be asked for.
     pub(super) fn has_neighbours(&self, ifindex: u32) -> bool {
         let without = (libc::IFF_LOOPBACK | libc::IFF_NOARP) as u32;
@@ -169,6 +180,7 @@ mod tests {
         assert_eq!(links.below(9), [9]);
         assert_eq!(links.below(5), [5], "what a tunnel sends has another header");
         assert_eq!(links.below(77), [77]);
+        assert_eq!((links.with_masters(4), links.with_masters(1)), (vec![4, 2], vec![1]));
         assert!(links.is_port(3, &[1, 2]) && !links.is_port(2, &[1, 2]));
         assert_eq!(links.name(3), Some("if3"));
     }

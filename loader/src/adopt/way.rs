@@ -126,6 +126,24 @@ impl<'a> Ways<'a> {
         }))
     }
 
+    /// The attached interfaces that what is exchanged with the next hop of a flow passes, and with who sends on its packets
+    /// that `arrive` at these: each below that by which they leave, and each bridge above where they arrive. Of a bridge's
+    /// ports the one that leads there, or all if that is not known.
+    pub(crate) fn passed_by_neighbours(
+        &mut self,
+        flow: &Flow,
+        arrive: impl IntoIterator<Item = u32>,
+    ) -> io::Result<Vec<Interface>> {
+        let mut passed: Vec<u32> = arrive.into_iter().flat_map(|ifindex| self.links.with_masters(ifindex)).collect();
+        if let Some((ifindex, gateway)) = self.leaves_by(flow)? {
+            let below = self.links.below(ifindex);
+            let port = self.port(ifindex, gateway.unwrap_or(flow.peer().address), &below)?;
+            let is_passed = |i: &u32| port.is_none_or(|port| *i == port) || !self.links.is_port(*i, &below);
+            passed.extend(below.iter().filter(|i| is_passed(i)));
+        }
+        Ok(self.attached.iter().filter(|(ifindex, _)| passed.contains(ifindex)).map(|(_, record)| *record).collect())
+    }
+
     /// The tunnel by which a flow's packets leave: they pass another interface within others.
     pub(crate) fn tunnel(&mut self, flow: &Flow) -> io::Result<Option<String>> {
         let tunnel = self.leaves_by(flow)?.filter(|(ifindex, _)| self.links.is_tunnel(*ifindex));
@@ -193,16 +211,21 @@ impl<'a> Ways<'a> {
         if !matches!(way, Way::SomePort(_)) {
             return Ok(way);
         }
-        let neighbours = match &mut self.neighbours {
-            Some(read) => read,
-            unread => unread.insert(Neighbours::read(&mut self.channel)?),
-        };
-        Ok(match neighbours.port(ifindex, neighbour, &self.links.below(ifindex)) {
+        Ok(match self.port(ifindex, neighbour, &self.links.below(ifindex))? {
             Some(port) => {
                 self.attached(port).map_or(Way::Elsewhere(port), |(_, interface)| Way::Attached(port, interface))
             }
             None => way,
         })
+    }
+
+    /// The one of `below`, what is below an interface, behind which a neighbour there is, if that is known.
+    fn port(&mut self, ifindex: u32, neighbour: IpAddr, below: &[u32]) -> io::Result<Option<u32>> {
+        let neighbours = match &mut self.neighbours {
+            Some(read) => read,
+            unread => unread.insert(Neighbours::read(&mut self.channel)?),
+        };
+        Ok(neighbours.port(ifindex, neighbour, below))
     }
 
     /// Where packets that leave or arrive by `ifindex` pass mseg. `near` is their end on this side, to which packets may

@@ -1,13 +1,7 @@
-//! By which connections the caller is here: `$SSH_CONNECTION`, his own or that of a process he descends from, and what
-//! sshd or another server of logins holds that he descends from; in a terminal that descends from none, what any of them
-//! holds.
+//! By which connections the caller is here: `$SSH_CONNECTION`, and what sshd or another server of logins holds that he
+//! descends from.
 
-use std::{
-    collections::HashSet,
-    fs,
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashSet, net::IpAddr};
 
 use mseg_ebpf::{
     abi::{
@@ -20,6 +14,7 @@ use mseg_ebpf::{
 use super::{
     Connection, Surroundings,
     live::{self, Sessions},
+    process::Process,
 };
 use crate::{
     adopt::{
@@ -32,12 +27,6 @@ use crate::{
     view::Endpoint,
 };
 
-/// Generations of processes to go back: more than anyone nests shells.
-const ANCESTORS: usize = 64;
-/// Programs by which one logs in from elsewhere, up to a hyphen: sshd-session is one. What other programs serve, as an
-/// agent that runs this, is not the caller's connection.
-const LOGIN_SERVERS: [&str; 7] = ["sshd", "dropbear", "telnetd", "in.telnetd", "rlogind", "in.rlogind", "login"];
-
 /// Finds the caller's connections: those that have one of these sessions, or take a way through `attached`, which are of
 /// this network namespace.
 pub(super) fn look(
@@ -45,29 +34,12 @@ pub(super) fn look(
     attached: &[(u32, Interface)],
     sessions: &Sessions<'_>,
 ) -> Result<Surroundings> {
-    let lineage = lineage();
-    let said = ssh_connection.map(str::to_owned).or_else(|| lineage.iter().find_map(|process| variable(process)));
-    let servers: Vec<_> = lineage.iter().filter(|process| serves_logins(process)).cloned().collect();
-    // In a terminal multiplexer, which may be older than any log-in, or by su from another's: any that is here may be his.
-    let servers = if servers.is_empty() && is_on_pseudo_terminal() {
-        processes().filter(|process| serves_logins(process)).collect()
-    } else {
-        servers
-    };
-    let held: HashSet<u32> = servers.iter().flat_map(|process| inodes(process)).collect();
     let (sockets, failed) = socket::read();
     let mut unread: Vec<_> = failed.into_iter().map(|(what, error)| format!("{what} ({error})")).collect();
-    let named = said.as_deref().and_then(parse);
-    // What sshd writes if the connection is no TCP.
-    if let (Some(said), None) = (&said, named)
-        && !said.starts_with("UNKNOWN ")
-    {
-        unread.push(format!("$SSH_CONNECTION (`{said}`)"));
-    }
     // Without it sockets are taken for what the wire has.
     let tracked = conntrack::read().unwrap_or_default();
-    let flows = flows_of(named, &held, &sockets, &tracked);
-    let (mut connections, mut carried) = (Vec::new(), Vec::new());
+    let (flows, mut carried) = follow(ssh_connection, &sockets, &tracked, &mut unread);
+    let mut connections = Vec::new();
     if !flows.is_empty() {
         let mut ways = Ways::new(attached).map_err(|e| Error::system("read addresses and links", &e))?;
         for flow in flows {
@@ -77,18 +49,61 @@ pub(super) fn look(
                 _ => None,
             };
             let next_hop = ways.next_hop(&flow).map_err(|e| Error::system("ask for a route", &e))?;
-            let found = live::connections(&flow, route, &sessions.of(&flow)?, sessions.interfaces);
+            let live = sessions.of(&flow)?;
+            let passed = ways.passed_by_neighbours(&flow, live.iter().map(|(_, session)| session.ifindex));
+            let passed = passed.map_err(|e| Error::system("ask for a route", &e))?;
+            let links: Vec<_> = passed.iter().map(live::link).collect();
+            let found = live::connections(&flow, route, &live, sessions.interfaces);
             carried.extend(ways.tunnel(&flow).map_err(|e| Error::system("ask for a route", &e))?);
             for connection in found {
-                let connection = Connection { next_hop, ..connection };
+                let connection = Connection { next_hop, links: links.clone(), ..connection };
                 if !connections.contains(&connection) {
                     connections.push(connection);
                 }
             }
         }
     }
+    carried.sort();
     carried.dedup();
     Ok(Surroundings { connections, carried, listening: sockets.listening(), unread })
+}
+
+/// The caller's flows. Where he logged in from this host itself, he came by those of who holds the other end, too; and what
+/// holds it that came by none, and is no terminal's, carries him from elsewhere.
+fn follow(
+    ssh_connection: Option<&str>,
+    sockets: &Sockets,
+    tracked: &[Tracked],
+    unread: &mut Vec<String>,
+) -> (Vec<Flow>, Vec<String>) {
+    let (mut flows, mut carried) = (Vec::new(), Vec::new());
+    let mut processes = vec![(Process::own(), ssh_connection.map(str::to_owned))];
+    while let Some((process, said)) = processes.pop() {
+        let login = process.login();
+        let said = said.or(login.variable);
+        let named = said.as_deref().and_then(parse);
+        // What sshd writes if the connection is no TCP.
+        if let (Some(said), None) = (&said, named)
+            && !said.starts_with("UNKNOWN ")
+        {
+            unread.push(format!("$SSH_CONNECTION (`{said}`)"));
+        }
+        let found = flows_of(named, &login.held, sockets, tracked);
+        if found.is_empty() && process != Process::own() && !process.has_terminal() {
+            carried.push(process.name());
+        }
+        for flow in found {
+            if flows.contains(&flow) {
+                continue;
+            }
+            flows.push(flow);
+            let turned = |socket: &&Socket| (socket.local, socket.remote) == (flow.peer(), flow.near());
+            if let Some(other_end) = sockets.connected.iter().find(turned) {
+                processes.extend(Process::holding(other_end.inode).map(|holder| (holder, None)));
+            }
+        }
+    }
+    (flows, carried)
 }
 
 /// The flows that count. A variable can outlive its connection, as in a terminal multiplexer: then those that came in at
@@ -152,53 +167,6 @@ fn parse(variable: &str) -> Option<(Endpoint, Endpoint)> {
         Some(Endpoint { address: address.to_canonical(), port: words.next()?.parse().ok()? })
     };
     Some((endpoint()?, endpoint()?))
-}
-
-/// The directories in /proc of this process and those it descends from, but for the first of all.
-fn lineage() -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut pid = std::process::id();
-    while pid > 1 && found.len() < ANCESTORS {
-        let process = PathBuf::from(format!("/proc/{pid}"));
-        let Ok(status) = fs::read_to_string(process.join("status")) else { break };
-        found.push(process);
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-        pid = parent.and_then(|parent| parent.trim().parse().ok()).unwrap_or(0);
-    }
-    found
-}
-
-/// `$SSH_CONNECTION` of a process; sudo and others take it out of ours.
-fn variable(process: &Path) -> Option<String> {
-    let environment = fs::read(process.join("environ")).ok()?;
-    let value = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(b"SSH_CONNECTION="))?;
-    String::from_utf8(value.to_vec()).ok()
-}
-
-/// Whether the controlling terminal is a pseudo-terminal: major numbers 136 to 143 (Documentation/admin-guide/devices.txt).
-fn is_on_pseudo_terminal() -> bool {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // After the name, which may hold anything: state, parent, group, session, terminal (proc_pid_stat(5)).
-    let terminal = stat.rsplit(')').next().and_then(|rest| rest.split_ascii_whitespace().nth(4)?.parse::<u32>().ok());
-    terminal.is_some_and(|device| (136..=143).contains(&(device >> 8 & 0xfff)))
-}
-
-/// The directories in /proc of all processes.
-fn processes() -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_name().to_string_lossy().parse::<u32>().is_ok()).map(|entry| entry.path())
-}
-
-fn serves_logins(process: &Path) -> bool {
-    let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-    LOGIN_SERVERS.iter().any(|server| name.trim_end().split('-').next() == Some(server))
-}
-
-/// The inodes of the sockets that a process holds.
-fn inodes(process: &Path) -> Vec<u32> {
-    let descriptors = fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
-    let links = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
-    links.filter_map(|link| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -281,13 +249,5 @@ mod tests {
         for wrong in ["", "192.0.2.1", "192.0.2.1 1 192.0.2.2", "a b c d", "192.0.2.1 70000 192.0.2.2 22"] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_process_descends_from_itself_first() {
-        assert_eq!(lineage()[0], PathBuf::from(format!("/proc/{}", std::process::id())));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(!inodes(&lineage()[0]).is_empty());
-        drop(listener);
     }
 }

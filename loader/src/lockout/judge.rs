@@ -33,8 +33,21 @@ pub struct Connection {
     pub interface: String,
     /// Whether it is open and no session is live of it: its packets are in mid-stream.
     pub is_unseen: bool,
+    /// Which timeout its session idles by: an index of [`mod@mseg_ebpf::abi::policy::timeout`].
+    pub timeout: usize,
     /// To whom packets to the other end go next, if he must be asked for his hardware address.
     pub next_hop: Option<NextHop>,
+    /// What is exchanged with neighbours passes these.
+    pub links: Vec<Link>,
+}
+
+/// An attached interface, as what arrives there is judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its name.
+    pub interface: String,
+    /// The direction of what comes to this host through it: `out` of a workload, else `in`.
+    pub inbound: PacketDirection,
 }
 
 impl Connection {
@@ -136,7 +149,7 @@ pub fn judge(now: Option<Standing<'_>>, then: Standing<'_>, surroundings: &Surro
     });
     // What it has to do without already, it can.
     let now = now.filter(|now| now.mode == Mode::Enforce);
-    let lacking = connections.iter().filter(|connection| !connection.interface.is_empty()).flat_map(|connection| {
+    let lacking = connections.iter().flat_map(|connection| {
         let before = now.map_or_else(Vec::new, |now| needs::lacking(&now, connection));
         let after = needs::lacking(&then, connection);
         let worse = move |need: &Need| !before.iter().any(|had| had.is_at_least(need));
@@ -147,12 +160,18 @@ pub fn judge(now: Option<Standing<'_>>, then: Standing<'_>, surroundings: &Surro
 
 #[cfg(test)]
 mod tests {
+    use mseg_ebpf::abi::policy::timeout;
+
     use super::*;
     use crate::policy;
 
     fn end(text: &str) -> Endpoint {
         let at: std::net::SocketAddr = text.parse().unwrap();
         Endpoint { address: at.ip(), port: at.port() }
+    }
+
+    fn link(interface: &str) -> Link {
+        Link { interface: interface.to_owned(), inbound: PacketDirection::In }
     }
 
     fn ssh() -> Surroundings {
@@ -165,7 +184,9 @@ mod tests {
                 inbound: PacketDirection::In,
                 interface: "eth0".to_owned(),
                 is_unseen: false,
+                timeout: timeout::TCP_ESTABLISHED,
                 next_hop: Some(NextHop { address: [192, 0, 2, 1].into(), is_gateway: false }),
+                links: ["eth0", "br0"].map(link).to_vec(),
             }],
             listening: ["0.0.0.0:22", "[::]:22", "0.0.0.0:80", "192.0.2.2:81", "127.0.0.1:82"].map(end).to_vec(),
             ..Surroundings::default()
@@ -251,14 +272,23 @@ mod tests {
         let with = |rule: &str| format!("{nd}rule discovery allow in icmpv6 {rule}\n");
         assert_eq!(needs(OPEN, &with("from 2001:db8::/32"), &gateway), [denied]);
         assert_eq!(needs(OPEN, &with("from fe80::/10"), &gateway), nothing);
+        let only = "default in deny\nrule tcp allow in tcp\nbuiltin nd off\nrule discovery allow in icmpv6 iface";
+        assert_eq!(needs(OPEN, &format!("{only} eth0\n"), &gateway), [denied], "it passes br0, too");
+        assert_eq!(needs(OPEN, &format!("{only} eth0\nrule bridge allow in icmpv6 iface br0\n"), &gateway), nothing);
         assert_eq!(needs(OPEN, &with("from any type 135\nrule answers allow in icmpv6 type 136"), &gateway), [denied]);
         let short = "timeout tcp-established 59s\n";
         let idle = "may not idle for longer than 59 s, by `timeout tcp-established` (tcp-midstream)";
         assert_eq!(needs(OPEN, short, &gateway), [idle]);
         assert_eq!(needs(OPEN, "timeout tcp-established 60s\n", &v4), nothing);
         assert_eq!(needs("timeout tcp-established 30s\n", short, &v4), nothing, "it was less");
+        let mut one_sided = ssh();
+        one_sided.connections[0].timeout = timeout::TCP_SYN_SENT;
+        assert_eq!(needs(OPEN, short, &one_sided), nothing);
+        let idle = "may not idle for longer than 5 s, by `timeout tcp-syn-sent` (tcp-midstream)";
+        assert_eq!(needs(OPEN, "timeout tcp-syn-sent 5s\n", &one_sided), [idle]);
         let mut tunnel = ssh();
         tunnel.connections[0].next_hop = None;
+        tunnel.connections[0].links.clear();
         assert_eq!(needs(OPEN, &format!("{nd}{arp}"), &tunnel), nothing);
     }
 

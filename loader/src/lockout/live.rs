@@ -3,12 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use mseg_ebpf::abi::{
-    interface::{FLAG_INGRESS_ONLY, Interface, ROLE_WORKLOAD},
-    session::{FLAG_OUT, Session, SessionKey, SessionState},
+use mseg_ebpf::{
+    abi::{
+        interface::{FLAG_INGRESS_ONLY, Interface, ROLE_WORKLOAD},
+        policy::timeout,
+        session::{FLAG_OUT, Session, SessionKey, SessionState},
+    },
+    session::{opener, progress},
 };
 
-use super::Connection;
+use super::{Connection, Link};
 use crate::{
     adopt::flow::{Flow, Towards},
     clock::Clock,
@@ -74,7 +78,9 @@ fn of_route(flow: &Flow, record: &Interface) -> Connection {
         inbound,
         interface: interface_name(record).to_owned(),
         is_unseen: flow.state != SessionState::None,
+        timeout: timeout::TCP_ESTABLISHED,
         next_hop: None,
+        links: Vec::new(),
     }
 }
 
@@ -100,16 +106,24 @@ fn of_session(
         inbound: inbound(key.zone != 0),
         interface: record.map_or_else(String::new, |record| interface_name(&record).to_owned()),
         is_unseen: false,
+        timeout: progress::timeout(key.protocol, session.state as u8, session.tcp_state as u8),
         next_hop: None,
+        links: Vec::new(),
     };
     if client == flow.client {
         return vec![as_opened];
     }
-    // Picked up from the other side. If the policy denies that, the datapath may turn it around.
+    // Picked up from the other side.
     let direction =
         if record.as_ref().is_some_and(is_one_way) { as_opened.direction } else { as_opened.direction.reversed() };
     let turned = Connection { client: server, server: client, incoming, direction, ..as_opened.clone() };
-    vec![as_opened, turned]
+    // If the policy denies the former, the datapath takes it for the latter.
+    if opener::is_guess(key, session) { vec![turned] } else { vec![as_opened, turned] }
+}
+
+/// An interface as what is exchanged with neighbours there is judged.
+pub(super) fn link(record: &Interface) -> Link {
+    Link { interface: interface_name(record).to_owned(), inbound: inbound(record.role == ROLE_WORKLOAD) }
 }
 
 const fn inbound(workload: bool) -> PacketDirection {
@@ -124,7 +138,10 @@ const fn is_one_way(record: &Interface) -> bool {
 #[cfg(test)]
 mod tests {
     use mseg_ebpf::{
-        abi::{interface::ROLE_HOST, session::FLAG_CLIENT_IS_LOWER},
+        abi::{
+            interface::ROLE_HOST,
+            session::{FLAG_CLIENT_IS_LOWER, FLAG_HALF_OPEN, FLAG_PICKED_UP},
+        },
         packet::protocol,
     };
 
@@ -167,9 +184,11 @@ mod tests {
     }
 
     #[test]
-    fn session_that_was_picked_up_from_the_other_side_is_judged_both_ways() {
+    fn session_that_was_picked_up_from_the_other_side_is_judged_both_ways_unless_it_would_be_turned_around() {
         let both = [(format!("out {TURNED} iface eth1"), false), (format!("in {MINE} iface eth1"), false)];
         assert_eq!(judged(true, 0, 3, FLAG_OUT), both);
+        assert_eq!(judged(true, 0, 3, FLAG_OUT | FLAG_PICKED_UP | FLAG_HALF_OPEN), both, "it would be forgotten");
+        assert_eq!(judged(true, 0, 3, FLAG_OUT | FLAG_PICKED_UP), both[1..]);
     }
 
     #[test]

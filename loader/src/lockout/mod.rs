@@ -8,6 +8,7 @@ mod caller;
 mod judge;
 mod live;
 mod needs;
+mod process;
 
 use mseg_ebpf::abi::{
     config::{Config, MIDSTREAM_GRACE, MIDSTREAM_PICKUP},
@@ -15,7 +16,7 @@ use mseg_ebpf::abi::{
     reason::Reason,
 };
 
-pub use self::judge::{Connection, Judged, NextHop, Standing, Surroundings, judge};
+pub use self::judge::{Connection, Judged, Link, NextHop, Standing, Surroundings, judge};
 use crate::{
     attach::{AttachOptions, Midstream, Mode, netns},
     clock::monotonic_ns,
@@ -59,8 +60,8 @@ pub fn check(instance: &Instance, config: &Config, change: &Change<'_>) -> Resul
         (Some(policy), _) | (None, Ok(policy)) => policy,
         (None, Err(_)) => return active.map(|_| Vec::new()),
     };
-    let judged = judge(now, Standing { policy, mode: then_mode, picks_up }, &surroundings);
-    let mut warnings = decide(&judged, then_mode, change.force, None)?;
+    let then = Standing { policy, mode: then_mode, picks_up };
+    let mut warnings = decide(now, &then, &surroundings, change.force, None)?;
     if (mode, then_mode) == (Mode::Observe, Mode::Enforce)
         && denies_midstream(config.midstream, config.grace_until_ns, monotonic_ns()?)
         && let Some(unseen) = surroundings.connections.iter().find(|connection| connection.is_unseen)
@@ -103,12 +104,12 @@ pub(crate) fn check_attach(
     // Through an interface that is not attached, everything can be reached.
     let now = Standing { policy, mode, picks_up: config.midstream == MIDSTREAM_PICKUP };
     let now = active.as_ref().filter(|_| added.is_empty()).map(|policy| Standing { policy, ..now });
-    let mut warnings = decide(&judge(now, then, &surroundings), then.mode, options.force, None)?;
+    let mut warnings = decide(now, &then, &surroundings, options.force, None)?;
     if let Some(waiting) = locked.waiting().filter(|_| !added.is_empty())
         && let Ok(policy) = generation::policy(instance, waiting.fallback_generation)
     {
         let later = Standing { policy: &policy, mode: waiting.fallback_mode, picks_up };
-        warnings.extend(decide(&judge(Some(then), later, &surroundings), later.mode, options.force, Some(&waiting))?);
+        warnings.extend(decide(Some(then), &later, &surroundings, options.force, Some(&waiting))?);
     }
     let now_ns = monotonic_ns()?;
     // With an interface, the grace period starts anew.
@@ -163,27 +164,37 @@ fn unread(surroundings: &Surroundings) -> Vec<String> {
 /// Warnings that are written out; the others are counted.
 const SHOWN: usize = 10;
 
-/// `undone` is the change that waits, if it is judged by what holds after it.
-fn decide(judged: &Judged, mode: Mode, force: bool, undone: Option<&Waiting>) -> Result<Vec<String>> {
+/// What to do about a connection that is denied.
+fn way_in(policy: &Policy, packet: &Packet, by: &str) -> String {
+    if policy.rules.iter().any(|rule| rule.name == by && rule.priority == 0) {
+        return format!("no rule comes before {by}, whose priority is 0: change it, or use --force");
+    }
+    let Packet { source, destination, destination_port, .. } = packet;
+    let from = format!("{} tcp from {source} to {destination} port {destination_port}", packet.direction.name());
+    format!("let yourself in, by `rule me allow {from} priority 0` say, or use --force")
+}
+
+/// [`judge`]s, and says what there is to warn of. `undone` is the change that waits, if `then` is what holds after it.
+fn decide(
+    now: Option<Standing<'_>>,
+    then: &Standing<'_>,
+    surroundings: &Surroundings,
+    force: bool,
+    undone: Option<&Waiting>,
+) -> Result<Vec<String>> {
+    let judged = judge(now, *then, surroundings);
     let when = undone.map_or_else(String::new, |waiting| format!("when {} holds again, ", waiting.fallback()));
     let mut warnings = Vec::new();
     let cut = judged.cut.iter().map(|(connection, answer)| {
         let packet = connection.packet();
-        let rule = format!(
-            "rule me allow {} tcp from {} to {} port {} priority 0",
-            packet.direction.name(),
-            packet.source,
-            packet.destination,
-            packet.destination_port
-        );
         let by = format!("`{packet}` is denied by {} ({})", answer.rule, answer.reason.name());
-        (by, format!("let yourself in, by `{rule}` say, or use --force"))
+        (by, way_in(then.policy, &packet, &answer.rule))
     });
     let lacking = judged.lacking.iter().map(|(connection, need)| {
         (format!("`{}` {need}", connection.packet()), format!("{}, or use --force", need.remedy()))
     });
     for (by, hint) in cut.chain(lacking) {
-        match (mode, force) {
+        match (then.mode, force) {
             (Mode::Observe, _) => {
                 warnings.push(format!("{when}to enforce this would cut off your own connection: {by}"));
             }

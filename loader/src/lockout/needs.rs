@@ -10,7 +10,7 @@ use mseg_ebpf::{
     packet::protocol,
 };
 
-use super::judge::{Connection, NextHop, Standing};
+use super::judge::{Connection, Link, NextHop, Standing};
 use crate::{
     explain::{self, Answer},
     policy::{Policy, evaluate::Packet},
@@ -32,15 +32,15 @@ pub enum Need {
     Arp,
     /// Neighbour discovery, likewise, and what denies it.
     NeighbourDiscovery(Answer),
-    /// More time to idle than these seconds, as then it is in mid-stream.
-    Idle(u32),
+    /// More time to idle than these seconds, as then it is in mid-stream, and by which timeout: an index of [`mod@timeout`].
+    Idle(u32, usize),
 }
 
 impl Need {
     /// Whether who lacks this lacks no more if he lacks the other.
     pub(super) fn is_at_least(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Idle(had), Self::Idle(has)) => had <= has,
+            (Self::Idle(had, _), Self::Idle(has, _)) => had <= has,
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
         }
     }
@@ -50,7 +50,7 @@ impl Need {
         match self {
             Self::Arp => "leave `builtin arp` on",
             Self::NeighbourDiscovery(_) => "leave `builtin nd` on",
-            Self::Idle(_) => "give it a minute at least",
+            Self::Idle(..) => "give it a minute at least",
         }
     }
 }
@@ -62,10 +62,10 @@ impl Display for Need {
             Self::NeighbourDiscovery(Answer { rule, reason, .. }) => {
                 write!(f, "loses its neighbour, as neighbour discovery is denied by {rule} ({})", reason.name())
             }
-            Self::Idle(seconds) => write!(
+            Self::Idle(seconds, by) => write!(
                 f,
                 "may not idle for longer than {seconds} s, by `timeout {}` ({})",
-                timeout::NAMES[timeout::TCP_ESTABLISHED],
+                timeout::NAMES[*by],
                 Reason::TcpMidstream.name()
             ),
         }
@@ -75,26 +75,28 @@ impl Display for Need {
 /// What a connection does not get.
 pub(super) fn lacking(standing: &Standing<'_>, connection: &Connection) -> Vec<Need> {
     let policy = standing.policy;
-    let neighbour = match connection.next_hop {
-        None => None,
-        Some(next) if next.address.is_ipv4() => (!policy.builtins.arp).then_some(Need::Arp),
-        Some(next) => discovery(policy, connection, next).map(Need::NeighbourDiscovery),
-    };
-    let idle_s = policy.timeouts.0[timeout::TCP_ESTABLISHED];
+    if connection.interface.is_empty() && connection.links.is_empty() {
+        return Vec::new();
+    }
+    let neighbour = connection.links.iter().find_map(|link| match connection.next_hop? {
+        next if next.address.is_ipv4() => (!policy.builtins.arp).then_some(Need::Arp),
+        next => discovery(policy, connection, link, next).map(Need::NeighbourDiscovery),
+    });
+    let idle_s = policy.timeouts.0[connection.timeout];
     let short = idle_s < SHORTEST_IDLE_S && !standing.picks_up;
-    neighbour.into_iter().chain(short.then_some(Need::Idle(idle_s))).collect()
+    neighbour.into_iter().chain(short.then_some(Need::Idle(idle_s, connection.timeout))).collect()
 }
 
-/// Why neighbour discovery with the next hop is denied; `None` if it passes. Each side may speak under its link-local
+/// Why neighbour discovery with the next hop is denied by a link; `None` if it passes. Each side may speak under its link-local
 /// address, of which any stands for all, and asks at the other's group or at itself.
-fn discovery(policy: &Policy, connection: &Connection, next: NextHop) -> Option<Answer> {
+fn discovery(policy: &Policy, connection: &Connection, link: &Link, next: NextHop) -> Option<Answer> {
     if policy.builtins.nd {
         return None;
     }
     let own = if connection.incoming { connection.server.address } else { connection.client.address };
     let own = if let IpAddr::V6(own) = own { own } else { LINK_LOCAL };
     let IpAddr::V6(next_hop) = next.address else { return None };
-    let (inbound, outbound) = (connection.inbound, connection.inbound.reversed());
+    let (inbound, outbound) = (link.inbound, link.inbound.reversed());
     let mut packets = Vec::new();
     for source in [next_hop, LINK_LOCAL] {
         packets.extend([own, group_of(own)].map(|destination| (inbound, source, destination, SOLICITATION)));
@@ -118,7 +120,7 @@ fn discovery(policy: &Policy, connection: &Connection, next: NextHop) -> Option<
             destination_port: 0,
             icmp_type,
             icmp_code: 0,
-            interface: connection.interface.clone(),
+            interface: link.interface.clone(),
         };
         Some(explain::answer(policy, &packet)).filter(|answer| !answer.allow)
     })

@@ -53,14 +53,15 @@ pub fn connect_to(client: &Namespace, listener: &TcpListener, address: SocketAdd
     accepted(connected.with_context(|| format!("cannot connect to {address}"))?, listener)
 }
 
-/// Like [`connect`], from this IPv4 address and port.
+/// Like [`connect`], from this address and port.
 ///
 /// # Errors
 /// When it is taken or not there, or the connection does not come about.
 pub fn connect_from(client: &Namespace, from: SocketAddr, listener: &TcpListener) -> Result<Connection> {
     let address = listener.local_addr()?;
     let connected = client.run(|| -> nix::Result<TcpStream> {
-        let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        let family = if from.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
         bind(socket.as_raw_fd(), &SockaddrStorage::from(from))?;
         nix::sys::socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
         Ok(socket.into())
