@@ -495,19 +495,25 @@ fn caller_who_leaves_by_nothing_attached_is_judged_where_he_arrives(lab: &Lab) -
     connection.exchange(1000, 1000)
 }
 
-fn caller_at_a_port_of_a_bridge_is_judged_by_the_port(lab: &Lab) -> Result<()> {
-    const BRIDGE: &str = "bridge0";
-    let [here, there] = ["198.51.100.2", "198.51.100.1"].map(|address| address.parse());
-    let (here, there) = (here?, there?);
+const BRIDGE: &str = "bridge0";
+
+/// A connection from `there` to port 22 of `here`, the address of a bridge whose port is the second cable. Both are attached.
+fn by_bridge(lab: &Lab, [here, there]: [&str; 2], prefix: u8) -> Result<(TcpListener, tcp::Connection)> {
+    let (here, there) = (here.parse()?, there.parse()?);
     second_cable(lab)?;
     lab.server.run(|| {
         interface::add_bridge(BRIDGE, &[SECOND])?;
-        interface::add_address(BRIDGE, here, 24)
+        interface::add_address(BRIDGE, here, prefix)
     })?;
-    lab.client.run(|| interface::add_address(SECOND_PEER, there, 24))?;
+    lab.client.run(|| interface::add_address(SECOND_PEER, there, prefix))?;
     attach_second(lab, &[BRIDGE, "--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
     let listener = tcp::listen(&lab.server, SocketAddr::new(here, 22))?;
-    let mut connection = tcp::connect(&lab.client, &listener)?;
+    let connection = tcp::connect(&lab.client, &listener)?;
+    Ok((listener, connection))
+}
+
+fn caller_at_a_port_of_a_bridge_is_judged_by_the_port(lab: &Lab) -> Result<()> {
+    let (_listener, mut connection) = by_bridge(lab, ["198.51.100.2", "198.51.100.1"], 24)?;
     let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&only_by(BRIDGE))?])?;
     ended(&ran, 7, &["iface mseg1` is denied by default-in"])?;
     let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&only_by(SECOND))?])?;
@@ -516,18 +522,7 @@ fn caller_at_a_port_of_a_bridge_is_judged_by_the_port(lab: &Lab) -> Result<()> {
 }
 
 fn neighbours_are_needed_wherever_they_pass(lab: &Lab) -> Result<()> {
-    const BRIDGE: &str = "bridge0";
-    let [here, there] = ["2001:db8:9::2", "2001:db8:9::1"].map(|address| address.parse());
-    let (here, there) = (here?, there?);
-    second_cable(lab)?;
-    lab.server.run(|| {
-        interface::add_bridge(BRIDGE, &[SECOND])?;
-        interface::add_address(BRIDGE, here, 64)
-    })?;
-    lab.client.run(|| interface::add_address(SECOND_PEER, there, 64))?;
-    attach_second(lab, &[BRIDGE, "--policy", lab.policy(OPEN)?, "--mode", "enforce"])?;
-    let listener = tcp::listen(&lab.server, SocketAddr::new(here, 22))?;
-    let mut connection = tcp::connect(&lab.client, &listener)?;
+    let (listener, mut connection) = by_bridge(lab, ["2001:db8:9::2", "2001:db8:9::1"], 64)?;
     let by = |interfaces: &[&str]| {
         let mut policy = format!("{CLOSED}builtin nd off\nrule tcp0 allow in tcp\n");
         for (n, interface) in interfaces.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! By which connections the caller is here: `$SSH_CONNECTION`, and what sshd or another server of logins holds that he
 //! descends from.
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{collections::HashSet, io, net::IpAddr};
 
 use mseg_ebpf::{
     abi::{
@@ -43,29 +43,35 @@ pub(super) fn look(
     if !flows.is_empty() {
         let mut ways = Ways::new(attached).map_err(|e| Error::system("read addresses and links", &e))?;
         for flow in flows {
-            let way = ways.of(&flow).map_err(|e| Error::system("ask for a route", &e))?;
-            let route = match way {
-                Some(Way::Attached(_, record)) => Some(record),
-                _ => None,
-            };
-            let next_hop = ways.next_hop(&flow).map_err(|e| Error::system("ask for a route", &e))?;
-            let live = sessions.of(&flow)?;
-            let passed = ways.passed_by_neighbours(&flow, live.iter().map(|(_, session)| session.ifindex));
-            let passed = passed.map_err(|e| Error::system("ask for a route", &e))?;
-            let links: Vec<_> = passed.iter().map(live::link).collect();
-            let found = live::connections(&flow, route, &live, sessions.interfaces);
-            carried.extend(ways.tunnel(&flow).map_err(|e| Error::system("ask for a route", &e))?);
-            for connection in found {
-                let connection = Connection { next_hop, links: links.clone(), ..connection };
+            for connection in connections_of(&flow, &mut ways, sessions)? {
                 if !connections.contains(&connection) {
                     connections.push(connection);
                 }
             }
+            carried.extend(ways.tunnel(&flow).map_err(no_route)?);
         }
     }
     carried.sort();
     carried.dedup();
     Ok(Surroundings { connections, carried, listening: sockets.listening(), unread })
+}
+
+fn no_route(error: io::Error) -> Error {
+    Error::system("ask for a route", &error)
+}
+
+/// As what a flow is judged: by its sessions, and the way it takes.
+fn connections_of(flow: &Flow, ways: &mut Ways<'_>, sessions: &Sessions<'_>) -> Result<Vec<Connection>> {
+    let route = match ways.of(flow).map_err(no_route)? {
+        Some(Way::Attached(_, record)) => Some(record),
+        _ => None,
+    };
+    let live = sessions.of(flow)?;
+    let next_hop = ways.next_hop(flow).map_err(no_route)?;
+    let arrive = live.iter().map(|(_, session)| session.ifindex);
+    let links: Vec<_> = ways.passed_by_neighbours(flow, arrive).map_err(no_route)?.iter().map(live::link).collect();
+    let found = live::connections(flow, route, &live, sessions.interfaces).into_iter();
+    Ok(found.map(|connection| Connection { next_hop, links: links.clone(), ..connection }).collect())
 }
 
 /// The caller's flows. Where he logged in from this host itself, he came by those of who holds the other end, too; and what
