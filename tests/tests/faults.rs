@@ -250,7 +250,9 @@ fn table_in_the_wrong_place_is_found_and_replaced(lab: &Lab) -> Result<()> {
     })?;
     tcp::is_denied(&lab.client, lab::server(80)[0])?;
     let found = ["generation 2 is not where the programs look for it", "policy apply"];
-    lab.run("msegctl", &["policy", "show"])?.exits(6)?.complains(&found)?;
+    for reads in [["policy", "show"], ["rule", "list"]] {
+        lab.run("msegctl", &reads)?.exits(6)?.complains(&found)?;
+    }
     let doctor = lab.run("msegctl", &["doctor"])?;
     ensure!(!doctor.status.success() && doctor.stdout.contains(found[0]), "{doctor}");
     lab.ctl(&["policy", "apply", web])?;

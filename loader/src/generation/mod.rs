@@ -148,7 +148,8 @@ pub fn current(instance: &Instance) -> Result<Policy> {
     policy(instance, instance.config()?.generation)
 }
 
-/// The policy of a generation that is kept; the empty one, which allows everything, of 0: none was ever applied.
+/// The policy of a generation that is kept, and is where the programs look for it; the empty one, which allows everything, of
+/// 0: none was ever applied.
 pub fn policy(instance: &Instance, generation: u32) -> Result<Policy> {
     let text = match generation {
         0 => String::new(),
@@ -156,5 +157,8 @@ pub fn policy(instance: &Instance, generation: u32) -> Result<Policy> {
             .policy_text(generation)?
             .ok_or_else(|| Error::new(Code::Abi, format!("the pins of policy generation {generation} are missing")))?,
     };
+    if generation != 0 && !in_slot(instance, generation)? {
+        return Err(proof::not_in_slot(instance, generation));
+    }
     proof::parse(generation, &text)
 }
