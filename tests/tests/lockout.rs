@@ -486,6 +486,10 @@ fn caller_who_leaves_by_nothing_attached_is_judged_where_he_arrives(lab: &Lab) -
     connection.exchange(1000, 1000)?;
     let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&only_by(PROTECTED))?])?;
     ended(&ran, 7, &["iface mseg1` is denied by default-in"])?;
+    // Who sends on what arrives asks for this host.
+    let unanswered = format!("{}builtin arp off\n", only_by(SECOND));
+    let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&unanswered)?])?;
+    ended(&ran, 7, &["`builtin arp off` denies ARP"])?;
     // Answers are not seen, so it idles as one that is not answered.
     let short = format!("{}timeout tcp-syn-sent 5s\n", only_by(SECOND));
     let ran = as_caller(lab, &connection.client, "msegctl", &["policy", "apply", lab.policy(&short)?])?;

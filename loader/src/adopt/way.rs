@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     io,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
 };
 
 use mseg_ebpf::abi::interface::{Interface, ROLE_HOST};
@@ -34,6 +34,8 @@ const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_VIA: u16 = 18;
 const RTN_LOCAL: u8 = 2;
+/// Stands for any link-local address.
+pub(crate) const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 /// The index of the loopback interface, in every network namespace.
 const LOOPBACK: u32 = 1;
 
@@ -59,7 +61,7 @@ pub(crate) enum Way {
     SomePort(u32),
 }
 
-/// To whom packets go next whose hardware address must be asked for.
+/// To whom packets go next, or who sends them on to this host, by a link on which hardware addresses are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextHop {
     /// Its address, of either family.
@@ -117,31 +119,34 @@ impl<'a> Ways<'a> {
         })
     }
 
-    /// The next hop of what a flow sends to its peer; `None` where nobody has to be asked for it.
-    pub(crate) fn next_hop(&mut self, flow: &Flow) -> io::Result<Option<NextHop>> {
-        let next = self.leaves_by(flow)?.filter(|(ifindex, _)| self.links.has_neighbours(*ifindex));
-        Ok(next.map(|(_, gateway)| NextHop {
-            address: gateway.unwrap_or(flow.peer().address),
-            is_gateway: gateway.is_some(),
-        }))
-    }
-
-    /// The attached interfaces that what is exchanged with the next hop of a flow passes, and with who sends on its packets
-    /// that `arrive` at these: each below that by which they leave, and each bridge above where they arrive. Of a bridge's
-    /// ports the one that leads there, or all if that is not known.
-    pub(crate) fn passed_by_neighbours(
+    /// Who must be asked for his hardware address, or asks for this host's, so that a flow goes on, each with an attached
+    /// interface that passes: the next hop at what is below the interface by which packets leave, and who sends on those that
+    /// `arrive` at others, and at the bridges of which these are ports. Of the ports of a bridge that packets leave by it is the
+    /// one that leads there, or all if that is not known.
+    pub(crate) fn neighbours(
         &mut self,
         flow: &Flow,
         arrive: impl IntoIterator<Item = u32>,
-    ) -> io::Result<Vec<Interface>> {
-        let mut passed: Vec<u32> = arrive.into_iter().flat_map(|ifindex| self.links.with_masters(ifindex)).collect();
-        if let Some((ifindex, gateway)) = self.leaves_by(flow)? {
-            let below = self.links.below(ifindex);
-            let port = self.port(ifindex, gateway.unwrap_or(flow.peer().address), &below)?;
-            let is_passed = |i: &u32| port.is_none_or(|port| *i == port) || !self.links.is_port(*i, &below);
-            passed.extend(below.iter().filter(|i| is_passed(i)));
+    ) -> io::Result<Vec<(Interface, NextHop)>> {
+        let peer = flow.peer().address;
+        let mut passed: HashMap<u32, NextHop> = HashMap::new();
+        // Who that is the host does not know: any, by its link-local address.
+        let address = if peer.is_ipv4() { peer } else { LINK_LOCAL.into() };
+        let before = NextHop { address, is_gateway: false };
+        for ifindex in arrive.into_iter().filter(|ifindex| self.links.has_neighbours(*ifindex)) {
+            passed.extend(self.links.with_masters(ifindex).into_iter().map(|ifindex| (ifindex, before)));
         }
-        Ok(self.attached.iter().filter(|(ifindex, _)| passed.contains(ifindex)).map(|(_, record)| *record).collect())
+        if let Some((ifindex, gateway)) = self.leaves_by(flow)?
+            && self.links.has_neighbours(ifindex)
+        {
+            let next = NextHop { address: gateway.unwrap_or(peer), is_gateway: gateway.is_some() };
+            let below = self.links.below(ifindex);
+            let port = self.port(ifindex, next.address, &below)?;
+            let is_passed = |i: &&u32| port.is_none_or(|port| **i == port) || !self.links.is_port(**i, &below);
+            passed.extend(below.iter().filter(is_passed).map(|ifindex| (*ifindex, next)));
+        }
+        let attached = self.attached.iter();
+        Ok(attached.filter_map(|(ifindex, record)| Some((*record, *passed.get(ifindex)?))).collect())
     }
 
     /// The tunnel by which a flow's packets leave: they pass another interface within others.

@@ -67,11 +67,10 @@ fn connections_of(flow: &Flow, ways: &mut Ways<'_>, sessions: &Sessions<'_>) -> 
         _ => None,
     };
     let live = sessions.of(flow)?;
-    let next_hop = ways.next_hop(flow).map_err(no_route)?;
     let arrive = live.iter().map(|(_, session)| session.ifindex);
-    let links: Vec<_> = ways.passed_by_neighbours(flow, arrive).map_err(no_route)?.iter().map(live::link).collect();
+    let links: Vec<_> = ways.neighbours(flow, arrive).map_err(no_route)?.iter().map(live::link).collect();
     let found = live::connections(flow, route, &live, sessions.interfaces).into_iter();
-    Ok(found.map(|connection| Connection { next_hop, links: links.clone(), ..connection }).collect())
+    Ok(found.map(|connection| Connection { links: links.clone(), ..connection }).collect())
 }
 
 /// The caller's flows. Where he logged in from this host itself, he came by those of who holds the other end, too; and what

@@ -35,19 +35,19 @@ pub struct Connection {
     pub is_unseen: bool,
     /// Which timeout its session idles by: an index of [`mod@mseg_ebpf::abi::policy::timeout`].
     pub timeout: usize,
-    /// To whom packets to the other end go next, if he must be asked for his hardware address.
-    pub next_hop: Option<NextHop>,
-    /// What is exchanged with neighbours passes these.
+    /// What is exchanged with neighbours, so that it goes on, passes these.
     pub links: Vec<Link>,
 }
 
-/// An attached interface, as what arrives there is judged.
+/// An attached interface, and a neighbour there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     /// Its name.
     pub interface: String,
     /// The direction of what comes to this host through it: `out` of a workload, else `in`.
     pub inbound: PacketDirection,
+    /// Who must be asked for his hardware address, or asks for this host's.
+    pub neighbour: NextHop,
 }
 
 impl Connection {
@@ -170,8 +170,13 @@ mod tests {
         Endpoint { address: at.ip(), port: at.port() }
     }
 
-    fn link(interface: &str) -> Link {
-        Link { interface: interface.to_owned(), inbound: PacketDirection::In }
+    fn links(address: IpAddr, is_gateway: bool) -> Vec<Link> {
+        let link = |interface: &str| Link {
+            interface: interface.to_owned(),
+            inbound: PacketDirection::In,
+            neighbour: NextHop { address, is_gateway },
+        };
+        ["eth0", "br0"].map(link).to_vec()
     }
 
     fn ssh() -> Surroundings {
@@ -185,8 +190,7 @@ mod tests {
                 interface: "eth0".to_owned(),
                 is_unseen: false,
                 timeout: timeout::TCP_ESTABLISHED,
-                next_hop: Some(NextHop { address: [192, 0, 2, 1].into(), is_gateway: false }),
-                links: ["eth0", "br0"].map(link).to_vec(),
+                links: links([192, 0, 2, 1].into(), false),
             }],
             listening: ["0.0.0.0:22", "[::]:22", "0.0.0.0:80", "192.0.2.2:81", "127.0.0.1:82"].map(end).to_vec(),
             ..Surroundings::default()
@@ -252,7 +256,7 @@ mod tests {
     fn a_connection_needs_its_neighbour_and_time_to_idle() {
         let by = |next: &str, is_gateway| {
             let mut ssh = ssh();
-            ssh.connections[0].next_hop = Some(NextHop { address: next.parse().unwrap(), is_gateway });
+            ssh.connections[0].links = links(next.parse().unwrap(), is_gateway);
             ssh
         };
         let needs = |now: &str, then: &str, surroundings: &Surroundings| -> Vec<String> {
@@ -287,7 +291,6 @@ mod tests {
         let idle = "may not idle for longer than 5 s, by `timeout tcp-syn-sent` (tcp-midstream)";
         assert_eq!(needs(OPEN, "timeout tcp-syn-sent 5s\n", &one_sided), [idle]);
         let mut tunnel = ssh();
-        tunnel.connections[0].next_hop = None;
         tunnel.connections[0].links.clear();
         assert_eq!(needs(OPEN, &format!("{nd}{arp}"), &tunnel), nothing);
     }

@@ -12,7 +12,7 @@ use mseg_ebpf::{
     session::{opener, progress},
 };
 
-use super::{Connection, Link};
+use super::{Connection, Link, NextHop};
 use crate::{
     adopt::flow::{Flow, Towards},
     clock::Clock,
@@ -79,7 +79,6 @@ fn of_route(flow: &Flow, record: &Interface) -> Connection {
         interface: interface_name(record).to_owned(),
         is_unseen: flow.state != SessionState::None,
         timeout: timeout::TCP_ESTABLISHED,
-        next_hop: None,
         links: Vec::new(),
     }
 }
@@ -107,7 +106,6 @@ fn of_session(
         interface: record.map_or_else(String::new, |record| interface_name(&record).to_owned()),
         is_unseen: false,
         timeout: progress::timeout(key.protocol, session.state as u8, session.tcp_state as u8),
-        next_hop: None,
         links: Vec::new(),
     };
     if client == flow.client {
@@ -121,9 +119,10 @@ fn of_session(
     if opener::is_guess(key, session) { vec![turned] } else { vec![as_opened, turned] }
 }
 
-/// An interface as what is exchanged with neighbours there is judged.
-pub(super) fn link(record: &Interface) -> Link {
-    Link { interface: interface_name(record).to_owned(), inbound: inbound(record.role == ROLE_WORKLOAD) }
+/// As what is exchanged with a neighbour at an interface is judged.
+pub(super) fn link((record, neighbour): &(Interface, NextHop)) -> Link {
+    let interface = interface_name(record).to_owned();
+    Link { interface, inbound: inbound(record.role == ROLE_WORKLOAD), neighbour: *neighbour }
 }
 
 const fn inbound(workload: bool) -> PacketDirection {

@@ -10,8 +10,9 @@ use mseg_ebpf::{
     packet::protocol,
 };
 
-use super::judge::{Connection, Link, NextHop, Standing};
+use super::judge::{Connection, Link, Standing};
 use crate::{
+    adopt::way::LINK_LOCAL,
     explain::{self, Answer},
     policy::{Policy, evaluate::Packet},
 };
@@ -22,7 +23,6 @@ const SHORTEST_IDLE_S: u32 = 60;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
-const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 
 /// What a policy takes from a connection whose packets it lets pass.
@@ -78,24 +78,23 @@ pub(super) fn lacking(standing: &Standing<'_>, connection: &Connection) -> Vec<N
     if connection.interface.is_empty() && connection.links.is_empty() {
         return Vec::new();
     }
-    let neighbour = connection.links.iter().find_map(|link| match connection.next_hop? {
-        next if next.address.is_ipv4() => (!policy.builtins.arp).then_some(Need::Arp),
-        next => discovery(policy, connection, link, next).map(Need::NeighbourDiscovery),
+    let neighbour = connection.links.iter().find_map(|link| match link.neighbour.address {
+        IpAddr::V4(_) => (!policy.builtins.arp).then_some(Need::Arp),
+        IpAddr::V6(next_hop) => discovery(policy, connection, link, next_hop).map(Need::NeighbourDiscovery),
     });
     let idle_s = policy.timeouts.0[connection.timeout];
     let short = idle_s < SHORTEST_IDLE_S && !standing.picks_up;
     neighbour.into_iter().chain(short.then_some(Need::Idle(idle_s, connection.timeout))).collect()
 }
 
-/// Why neighbour discovery with the next hop is denied by a link; `None` if it passes. Each side may speak under its link-local
+/// Why neighbour discovery with the next hop is denied at a link; `None` if it passes. Each side may speak under its link-local
 /// address, of which any stands for all, and asks at the other's group or at itself.
-fn discovery(policy: &Policy, connection: &Connection, link: &Link, next: NextHop) -> Option<Answer> {
+fn discovery(policy: &Policy, connection: &Connection, link: &Link, next_hop: Ipv6Addr) -> Option<Answer> {
     if policy.builtins.nd {
         return None;
     }
     let own = if connection.incoming { connection.server.address } else { connection.client.address };
     let own = if let IpAddr::V6(own) = own { own } else { LINK_LOCAL };
-    let IpAddr::V6(next_hop) = next.address else { return None };
     let (inbound, outbound) = (link.inbound, link.inbound.reversed());
     let mut packets = Vec::new();
     for source in [next_hop, LINK_LOCAL] {
@@ -106,7 +105,7 @@ fn discovery(policy: &Policy, connection: &Connection, link: &Link, next: NextHo
         packets.extend([next_hop, group_of(next_hop)].map(|destination| (outbound, source, destination, SOLICITATION)));
         packets.push((outbound, source, next_hop, ADVERTISEMENT));
     }
-    if next.is_gateway {
+    if link.neighbour.is_gateway {
         // By which the route came, or it will not last.
         packets.push((inbound, LINK_LOCAL, ALL_NODES, ROUTER_ADVERTISEMENT));
     }
