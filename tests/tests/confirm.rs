@@ -26,6 +26,7 @@ on_both_hooks! {
     nothing_else_is_changed_while_a_change_waits,
     rollback_undoes_what_waits_at_once,
     rollback_goes_to_the_generation_before_and_back,
+    rollback_goes_to_the_generation_before_however_many_were_tried,
     what_waits_is_shown_with_the_time_left,
     apply_says_what_it_changes,
     sessions_to_be_judged_again_are_counted,
@@ -238,6 +239,19 @@ fn rollback_goes_to_the_generation_before_and_back(lab: &Lab) -> Result<()> {
         expect(&row, "/rules", u64::from(number(&row, "/generation")? > 1))?;
     }
     lab.run("msegctl", &["policy", "rollback", "99"])?.exits(1)?.complains(&["99 is not kept", "policy history"])?;
+    judged_by_one(&pairs)
+}
+
+fn rollback_goes_to_the_generation_before_however_many_were_tried(lab: &Lab) -> Result<()> {
+    let pairs = enforce_one(lab)?;
+    lab.ctl(&["policy", "apply", lab.policy(TWO)?])?;
+    for trial in 0..5 {
+        let tried = format!("{ONE}rule tried{trial} allow in udp to any port 9\n");
+        lab.ctl(&["policy", "apply", lab.policy(&tried)?, "--confirm", "10m"])?;
+        lab.ctl(&["policy", "rollback"])?;
+        judged_by_two(&pairs)?;
+    }
+    expect(&lab.json(&["policy", "rollback"])?, "/generation", 1)?;
     judged_by_one(&pairs)
 }
 

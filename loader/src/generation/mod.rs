@@ -75,7 +75,7 @@ pub fn apply<'p>(
     let config = locked.free()?;
     let active = config.generation;
     let kept = kept(instance, active)?;
-    let generation = next_generation(active, &kept);
+    let generation = next_generation(&config, &kept);
     let names = instance.policy_rule_names(&staying(&kept, generation))?;
     let changes = changes(instance, active, &prepared.text)?;
     let policy = prepared.policy;

@@ -66,7 +66,7 @@ impl<'a> Prepared<'a> {
                 kept.push(generation);
             }
         }
-        let names = instance.policy_rule_names(&staying(&kept, next_generation(active, &kept)))?;
+        let names = instance.policy_rule_names(&staying(&kept, next_generation(&config, &kept)))?;
         Ok(Some(RuleIds::from_names(names).starting_at(config.next_rule)))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use mseg_ebpf::abi::policy::POLICY_SLOTS;
+use mseg_ebpf::abi::{config::Config, policy::POLICY_SLOTS};
 
 use crate::{
     error::{Error, Result},
@@ -10,13 +10,17 @@ use crate::{
 };
 
 /// The number of the next generation. It is never that of one that sessions may have been judged in, and its slot is
-/// never the active one's.
-pub(super) fn next_generation(active: u32, kept: &[u32]) -> u32 {
-    let latest = kept.iter().copied().fold(active, u32::max);
-    let mut next = latest;
+/// never that of the active one, nor of the one before, to which a rollback goes back.
+pub(super) fn next_generation(config: &Config, kept: &[u32]) -> u32 {
+    const { assert!(POLICY_SLOTS > 2) };
+    let needed = [config.generation, config.previous_generation].map(|generation| match generation {
+        0 => None,
+        some => Some(some % POLICY_SLOTS),
+    });
+    let mut next = kept.iter().copied().fold(config.generation, u32::max);
     loop {
         next = next.wrapping_add(1);
-        if next != 0 && (active == 0 || next % POLICY_SLOTS != active % POLICY_SLOTS) {
+        if next != 0 && !needed.contains(&Some(next % POLICY_SLOTS)) {
             return next;
         }
     }
@@ -68,15 +72,28 @@ pub(super) fn remove_pins(instance: &Instance, generation: u32) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use zerocopy::FromZeros as _;
+
     use super::*;
+
+    fn next(generation: u32, previous_generation: u32, kept: &[u32]) -> u32 {
+        next_generation(&Config { generation, previous_generation, ..Config::new_zeroed() }, kept)
+    }
 
     #[test]
     fn a_generation_never_takes_the_active_slot_or_an_old_number() {
-        assert_eq!(next_generation(0, &[]), 1);
-        assert_eq!(next_generation(1, &[1]), 2);
-        assert_eq!(next_generation(7, &[4, 5, 6, 7]), 8);
+        assert_eq!(next(0, 0, &[]), 1);
+        assert_eq!(next(1, 0, &[1]), 2);
+        assert_eq!(next(7, 6, &[4, 5, 6, 7]), 8);
         // Back at 1 while 2 to 4 are kept: 5 would overwrite the slot of 1.
-        assert_eq!(next_generation(1, &[1, 2, 3, 4]), 6);
-        assert_eq!(next_generation(u32::MAX, &[u32::MAX]), 1);
+        assert_eq!(next(1, 0, &[1, 2, 3, 4]), 6);
+        assert_eq!(next(u32::MAX, 0, &[u32::MAX]), 1);
+    }
+
+    #[test]
+    fn a_generation_never_takes_the_slot_of_the_one_before() {
+        // 5 and 6 were tried and undone: 7 and 8 would overwrite the slots of 3 and 4.
+        assert_eq!(next(4, 3, &[3, 4, 5, 6]), 9);
+        assert_eq!(next(1, 2, &[1, 2, 3, 4]), 7);
     }
 }
