@@ -80,7 +80,7 @@ impl Error {
         Self { message, ..self }.hint(format!("`{show}` shows what holds"))
     }
 
-    /// A failed system call: `what` reads "cannot <what>". EPERM and EACCES become [`Code::Permission`].
+    /// A failed system call: `what` reads "cannot WHAT". EPERM and EACCES become [`Code::Permission`].
     pub fn system(what: impl fmt::Display, error: &io::Error) -> Self {
         let denied = error.kind() == io::ErrorKind::PermissionDenied;
         Self::new(if denied { Code::Permission } else { Code::Failed }, format!("cannot {what}: {error}"))

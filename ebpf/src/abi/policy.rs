@@ -120,10 +120,10 @@ pub const LAYERS: usize = 3;
 /// A layer in a [`Shape`] that means: its rules do not look at this at all. [`Class::numbers`] has zero there.
 pub const ANY: u8 = LAYERS as u8;
 
-/// Most shapes in a policy: bits of [`Class::shapes`].
+/// Most shapes in a policy: bits of [`Profile::shapes`].
 pub const MAX_SHAPES: usize = 64;
 
-/// Most rules with `audit` in a policy: bits of [`Class::audits`].
+/// Most rules with `audit` in a policy: bits of [`Profile::audits`].
 pub const MAX_AUDITS: usize = 64;
 
 /// Most entries of VERDICTS. A rule takes one for each combination of the classes it looks at.

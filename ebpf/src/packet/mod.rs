@@ -1,7 +1,7 @@
 //! From a frame to a [`Packet`]: one parser for the TC programs and the host.
 //!
 //! It fails closed: what cannot be read to the transport header has a named [`Reason`] and is denied in enforce mode.
-//! One file a layer: [`ethernet`], `arp`, [`ipv4`], [`ipv6`], [`transport`]; `fragment` and [`discovery`] have what
+//! One file a layer: [`ethernet`], `arp`, `ipv4`, `ipv6`, `transport`; `fragment` and [`discovery`] have what
 //! concerns more than one.
 
 mod arp;
@@ -140,7 +140,7 @@ pub struct Packet {
     pub fragment: Fragment,
     /// 1 for IPv6, 0 for IPv4.
     pub ipv6: u8,
-    /// `ECHO_*` ([`transport`]).
+    /// `ECHO_*` ([`mod@transport`]).
     pub echo: u8,
     /// Shift count of a TCP window scale option, at most 14 (RFC 7323 section 2.3), or [`transport::NO_SCALE`], or
     /// [`transport::SCALE_UNREAD`]. Only a SYN has one.

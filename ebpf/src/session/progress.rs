@@ -215,7 +215,7 @@ pub const fn is_steady(session: &Session, packet: &Packet) -> bool {
     matches!(session.state, SessionState::Established)
 }
 
-/// Which timeout rules a session in this state: an index of [`timeout`], from a [`SessionState`] and a [`TcpState`] as
+/// Which timeout rules a session in this state: an index of [`mod@timeout`], from a [`SessionState`] and a [`TcpState`] as
 /// numbers.
 #[inline(always)]
 pub const fn timeout(ip_protocol: u8, state: u8, tcp_state: u8) -> usize {

@@ -1,7 +1,7 @@
 //! The window check of TCP, in the spirit of nf_conntrack's `tcp_in_window` (nf_conntrack_proto_tcp.c; G. van Rooij, Real
 //! Stateful TCP Packet Filtering in IP Filter, 2001): a segment belongs to a connection only if both sides may send it now.
 //!
-//! A window is kept in 16 bits: the shift count in the upper four, [`UNKNOWN`] for one that was not seen; the window as
+//! A window is kept in 16 bits: the shift count in the upper four, `UNKNOWN` for one that was not seen; the window as
 //! written, in units of 16 and rounded up to the next, less one, in the lower twelve: never too strict. 0 is a side that has
 //! sent nothing yet, so that no window at all is two units.
 
