@@ -3,7 +3,6 @@
 use mseg_ebpf::{
     abi::{
         policy::{DIRECTION_IN, DIRECTION_OUT},
-        rule,
         session::{
             FINS, FLAG_CLIENT_IS_LOWER, FLAG_DENIED, FLAG_HALF_OPEN, FLAG_LOG, FLAG_OUT, FLAG_PICKED_UP, FLAG_SAMPLED,
             MAY_LEAVE, OWN, PASSES_ON, PASSES_THROUGH, Session, SessionKey, SessionState, TURNED_AROUND, TcpState,
